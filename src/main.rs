@@ -1,0 +1,3 @@
+//! The `envstore` command.
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! The languages: each implements [`crate::store::runtime::Runtime`].
+pub mod python;

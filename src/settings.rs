@@ -1,0 +1,194 @@
+//! [`Settings`]: everything a site may set, with its defaults. Where the values come from (files, flags,
+//! environment) is the command line's business; the library only takes the result.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings of one store as one process uses it.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Package indexes in the order given. Empty: PyPI alone.
+    pub indexes: Vec<Index>,
+    /// Installing.
+    pub install: InstallSettings,
+    /// Locking.
+    pub lock: LockSettings,
+    /// Collecting.
+    pub gc: GcSettings,
+    /// Finding Python interpreters.
+    pub python: PythonSettings,
+}
+
+/// A package index (PEP 503/691 simple API).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Index {
+    /// Its identity in specs and audit.
+    pub name: String,
+    /// The simple API's URL, without credentials.
+    pub url: String,
+    /// Whether it replaces PyPI.
+    pub default: bool,
+    /// How to be let in.
+    pub credentials: Option<CredentialSource>,
+}
+
+/// Where an index's credentials come from. They are fetched for each build and kept nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// A program that prints the secret.
+    Command {
+        /// The program and its arguments.
+        argv: Vec<String>,
+        /// The user name, `__token__` if none is given.
+        username: Option<String>,
+        /// How long its answer may be used again.
+        ttl: Option<Duration>,
+    },
+    /// An environment variable of the calling process.
+    Env {
+        /// The variable's name.
+        variable: String,
+        /// The user name, `__token__` if none is given.
+        username: Option<String>,
+    },
+    /// The user's netrc.
+    Netrc,
+    /// A file that holds the secret.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The user name, `__token__` if none is given.
+        username: Option<String>,
+    },
+}
+
+/// Which installer is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Installer {
+    /// uv from `PATH` when it is new enough, else one the store fetches for itself.
+    #[default]
+    Auto,
+    /// uv, the same way; said expressly.
+    Uv,
+}
+
+/// Whether index options inside a pack's own files count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PackOptions {
+    /// They are ignored, with a warning: a pack must not choose where shared artifacts come from.
+    #[default]
+    Ignore,
+    /// They become part of the spec.
+    Allow,
+}
+
+/// `[install]`.
+#[derive(Debug, Clone)]
+pub struct InstallSettings {
+    /// Which installer.
+    pub installer: Installer,
+    /// Never open a socket.
+    pub offline: bool,
+    /// Directories (or URLs of pages) with wheels.
+    pub find_links: Vec<String>,
+    /// A PEM file whose certificates are trusted beside the system's.
+    pub ca_bundle: Option<PathBuf>,
+    /// The limit for one build, locking included.
+    pub timeout: Duration,
+    /// The limit for the installer saying nothing.
+    pub silence_timeout: Duration,
+    /// How many builds run at once on this store, over all processes.
+    pub jobs: usize,
+    /// Whether source distributions may be built.
+    pub allow_source: bool,
+    /// Whether index options inside packs count.
+    pub pack_options: PackOptions,
+    /// The directories of the caller's `PATH`, where `uv` and interpreters are looked for.
+    pub path: Vec<PathBuf>,
+}
+
+impl Default for InstallSettings {
+    fn default() -> Self {
+        Self {
+            installer: Installer::Auto,
+            offline: false,
+            find_links: Vec::new(),
+            ca_bundle: None,
+            timeout: Duration::from_secs(20 * 60),
+            silence_timeout: Duration::from_secs(10 * 60),
+            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            allow_source: true,
+            pack_options: PackOptions::Ignore,
+            path: Vec::new(),
+        }
+    }
+}
+
+/// What the lock prefers where several versions will do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Prefer {
+    /// The newest the declaration allows.
+    #[default]
+    Newest,
+    /// The `name==version` lines of a file, where the declaration allows them.
+    File(PathBuf),
+}
+
+/// `[lock]`.
+#[derive(Debug, Clone, Default)]
+pub struct LockSettings {
+    /// Which version wins.
+    pub prefer: Prefer,
+    /// A floor for every pack, PEP 508 lines such as `urllib3>=2.2.2`.
+    pub minimum: Vec<String>,
+}
+
+/// `[gc]`.
+#[derive(Debug, Clone)]
+pub struct GcSettings {
+    /// The root's size above which collection starts by itself, bytes.
+    pub max_size: Option<u64>,
+    /// Free space below which collection starts by itself.
+    pub min_free: MinFree,
+    /// How many earlier generations of each pack keep their environments.
+    pub retain_generations: u32,
+    /// For how long.
+    pub retain_for: Duration,
+    /// How long an environment without a root must have been idle.
+    pub idle: Duration,
+    /// The limit of `cache/`, bytes.
+    pub cache_max_size: u64,
+}
+
+/// A floor for free space.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MinFree {
+    /// Bytes.
+    Bytes(u64),
+    /// Percent of the filesystem.
+    Percent(f64),
+}
+
+impl Default for GcSettings {
+    fn default() -> Self {
+        Self {
+            max_size: None,
+            min_free: MinFree::Percent(10.0),
+            retain_generations: 1,
+            retain_for: Duration::from_secs(14 * 24 * 3600),
+            idle: Duration::from_secs(3600),
+            cache_max_size: 2 << 30,
+        }
+    }
+}
+
+/// `[python]`: where interpreters are looked for.
+#[derive(Debug, Clone, Default)]
+pub struct PythonSettings {
+    /// The default: a version such as `3.11` or a path. None: the first `python3` on `PATH`.
+    pub default: Option<String>,
+    /// More executables, looked at first.
+    pub interpreters: Vec<PathBuf>,
+    /// Directories whose children are installations (`*/bin/python3`): pyenv's `versions`, uv's `python`.
+    pub installations: Vec<PathBuf>,
+}

@@ -1,0 +1,1 @@
+//! Requirement files, read line by line into canonical requirements.

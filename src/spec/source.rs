@@ -1,0 +1,1 @@
+//! Where declarations stand: files, directories, lists.
