@@ -1,2 +1,3 @@
 //! The store.
+pub mod report;
 pub mod runtime;
