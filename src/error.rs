@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::pack::{InvalidPackRef, PackRef};
 
@@ -16,7 +16,7 @@ use crate::pack::{InvalidPackRef, PackRef};
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of failure it is: `error.kind` in the command line's JSON. The list is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Wrong arguments.
@@ -264,6 +264,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// Too little space or too few inodes are left to begin.
+    #[error("too little room at `{}`: {reason}", path.display())]
+    NoSpace {
+        /// The root.
+        path: PathBuf,
+        /// What is left and what is wanted.
+        reason: String,
+    },
+
     /// An input or output error.
     #[error("cannot {op} `{}`", path.display())]
     Io {
@@ -334,6 +343,7 @@ impl Error {
             Self::UnsupportedFilesystem { .. } => Kind::UnsupportedFilesystem,
             Self::UnsupportedFormat { .. } => Kind::UnsupportedFormat,
             Self::Corrupt { .. } => Kind::Corrupt,
+            Self::NoSpace { .. } => Kind::NoSpace,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::NoSpace,
                 io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Kind::NotPermitted,

@@ -1,4 +1,5 @@
 //! A content-addressed store of immutable runtime environments.
+pub mod binding;
 pub mod cancel;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -6,9 +7,13 @@ pub mod clock;
 pub mod digest;
 pub mod error;
 pub mod fs;
+pub mod guard;
 pub mod index;
 pub mod interpreter;
+pub mod layout;
+pub mod lease;
 pub mod lock;
+pub mod manifest;
 pub mod pack;
 pub mod process;
 pub mod runtime;

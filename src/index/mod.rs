@@ -1,1 +1,292 @@
-//! x
+//! The index: which pack is bound to which environment, and everything a query needs to know of both.
+//!
+//! # Locking
+//! SQLite in WAL mode, one connection a process. Each write is one `BEGIN IMMEDIATE` transaction: what it
+//! checks is still true when it writes (I4). Each holds `guards/index` shared, and checks that its connection's file
+//! still stands at the path: an open connection goes on writing, without error, into a database that was
+//! moved away. A rebuild holds the guard exclusive.
+//!
+//! # Durability
+//! `synchronous=FULL`: a commit is on disk when it returns. The log is truncated when the last user of a
+//! connection that wrote closes it, so that the next process need not read it.
+//!
+//! # Compatibility
+//! `user_version` is the schema's version. A newer one is refused; opening changes nothing.
+
+pub mod bindings;
+pub mod collection;
+pub mod envs;
+mod interpreters;
+
+use std::fs;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, FileControl, OpenFlags, Transaction, TransactionBehavior};
+
+pub use bindings::{Bound, Generation, NewBinding, PackRow};
+pub use collection::{Candidate, Retention};
+pub use envs::{EnvRow, NewEnv, State};
+
+use crate::cancel::Cancel;
+use crate::error::{Error, Result};
+use crate::fs::lock::{self, Mode};
+use crate::guard::Guard;
+use crate::layout::Layout;
+
+/// The schema's version.
+pub const SCHEMA: i64 = 1;
+
+/// 3.51.2 and older can corrupt a WAL database when a checkpoint races a commit.
+const OLDEST_SQLITE: i32 = 3_051_003;
+const BUSY: Duration = Duration::from_secs(30);
+
+/// What a process may do with the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read and write.
+    Owner,
+    /// Read, beside writers.
+    Reader,
+    /// Read files that nobody writes (a sealed store, a read-only filesystem): no lock, no shared memory.
+    Immutable,
+}
+
+/// The open index.
+#[derive(Debug)]
+pub struct Index {
+    layout: Layout,
+    access: Access,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    connection: Connection,
+    wrote: bool,
+}
+
+impl Index {
+    /// Creates an empty index. The caller holds `guards/index` exclusive.
+    pub fn create(layout: &Layout, mode: u32) -> Result<()> {
+        let path = layout.index_db();
+        // SQLite gives the log and the shared memory the mode of the database.
+        let file = fs::File::options().write(true).create_new(true).mode(mode).open(&path);
+        let file = file.map_err(Error::io("create", &path))?;
+        file.set_permissions(fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", &path))?;
+        drop(file);
+        let create = || -> rusqlite::Result<()> {
+            let mut connection = Connection::open(&path)?;
+            connection.busy_timeout(BUSY)?;
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            persist_wal(&connection)?;
+            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            tx.execute_batch(include_str!("schema.sql"))?;
+            tx.pragma_update(None, "user_version", SCHEMA)?;
+            tx.commit()?;
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        };
+        create().map_err(|error| failure("be created", &path, error))
+    }
+
+    /// Opens an existing index.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when it is missing or no database, [`Error::UnsupportedFormat`] when its schema is newer.
+    pub fn open(layout: &Layout, access: Access) -> Result<Self> {
+        let inner = Inner { connection: connect(&layout.index_db(), access)?, wrote: false };
+        Ok(Self { layout: layout.clone(), access, inner: Mutex::new(inner) })
+    }
+
+    /// Runs a query outside any write. `op` completes "the index cannot …".
+    pub fn read<T>(&self, op: &'static str, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        let mut inner = self.lock();
+        self.follow(&mut inner)?;
+        query(&inner.connection).map_err(|error| failure(op, &self.layout.index_db(), error))
+    }
+
+    /// Runs one IMMEDIATE transaction and commits it; an error from `change` rolls it back. `op` completes "the index cannot …".
+    pub fn write<T>(&self, op: &'static str, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        if self.access != Access::Owner {
+            let reason = "the store is open for reading only".into();
+            return Err(Error::NotPermitted { what: op.into(), reason });
+        }
+        let path = self.layout.index_db();
+        let failed = |error| failure(op, &path, error);
+        let deadline = Instant::now() + BUSY;
+        let _guard = Guard::take(self.layout.guard_index(), Mode::Shared, deadline, &Cancel::new(), &|_, _| ())?;
+        let mut inner = self.lock();
+        self.follow(&mut inner)?;
+        inner.wrote = true;
+        let tx = inner.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let result = change(&tx)?;
+        tx.commit().map_err(failed)?;
+        Ok(result)
+    }
+
+    /// Checks every page. Reads the whole file.
+    pub fn check(&self) -> Result<()> {
+        let verdict =
+            self.read("check itself", |db| db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)))?;
+        if verdict == "ok" {
+            return Ok(());
+        }
+        Err(Error::Corrupt { path: self.layout.index_db(), reason: verdict })
+    }
+
+    /// Opens the database again when another one stands at its path.
+    fn follow(&self, inner: &mut Inner) -> Result<()> {
+        if self.access == Access::Immutable {
+            return Ok(());
+        }
+        let mut moved: i32 = 0;
+        let asked = inner.connection.file_control(None::<&str>, FileControl::HasMoved(&mut moved));
+        asked.map_err(|error| failure("be looked at", &self.layout.index_db(), error))?;
+        if moved != 0 {
+            inner.connection = connect(&self.layout.index_db(), self.access)?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if inner.wrote {
+            // Others may be reading: then the next writer does it.
+            let _ = inner.connection.busy_timeout(Duration::ZERO);
+            let _ = inner.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+    }
+}
+
+fn connect(path: &Path, access: Access) -> Result<Connection> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        let reason = format!("SQLite {} can corrupt it; 3.51.3 is the oldest that will do", rusqlite::version());
+        return Err(Error::NotPermitted { what: "open the index".into(), reason });
+    }
+    let open = || -> rusqlite::Result<(Connection, i64)> {
+        let common = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let connection = match access {
+            Access::Owner => Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_WRITE)?,
+            Access::Reader => Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            Access::Immutable => {
+                Connection::open_with_flags(immutable_uri(path), common | OpenFlags::SQLITE_OPEN_READ_ONLY)?
+            }
+        };
+        // First of all: everything after this may meet a lock.
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        if access == Access::Owner {
+            connection.pragma_update(None, "synchronous", "FULL")?;
+            persist_wal(&connection)?;
+        }
+        connection.set_prepared_statement_cache_capacity(64);
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok((connection, version))
+    };
+    let (connection, version) = open().map_err(|error| failure("be opened", path, error))?;
+    match version {
+        SCHEMA => Ok(connection),
+        0 => Err(Error::Corrupt { path: path.into(), reason: "it is empty".into() }),
+        newer => Err(Error::UnsupportedFormat {
+            path: path.into(),
+            found: u32::try_from(newer).unwrap_or(u32::MAX),
+            known: u32::try_from(SCHEMA).unwrap_or(u32::MAX),
+        }),
+    }
+}
+
+/// The log and the shared memory stay when the last writer closes: a reader of another uid cannot make them.
+fn persist_wal(connection: &Connection) -> rusqlite::Result<()> {
+    connection.file_control(None::<&str>, FileControl::PersistWal(&mut 1))
+}
+
+/// A path as an SQLite URI (sqlite.org/uri.html): `%`, `?` and `#` escaped.
+fn immutable_uri(path: &Path) -> PathBuf {
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    PathBuf::from(format!("file:{escaped}?immutable=1"))
+}
+
+/// Turns SQLite's verdicts into ours.
+fn failure(op: &'static str, path: &Path, error: rusqlite::Error) -> Error {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            Error::Corrupt { path, reason: error.to_string() }
+        }
+        Some(ErrorCode::CannotOpen) if !path.exists() => Error::Corrupt { path, reason: "it is missing".into() },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            Error::Busy { what: format!("`{}`", path.display()), holder: None }
+        }
+        Some(ErrorCode::DiskFull) => Error::Io { op, path, source: std::io::ErrorKind::StorageFull.into() },
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            Error::NotPermitted { what: format!("{op} in the index"), reason: error.to_string() }
+        }
+        _ => Error::Index { op, source: Box::new(error) },
+    }
+}
+
+/// Turns a query's error inside a transaction into ours.
+pub(crate) fn sql(op: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
+    move |error| failure(op, Path::new("index.db"), error)
+}
+
+/// A text column that must parse.
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    row: &rusqlite::Row<'_>,
+    column: &'static str,
+) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error: T::Err| corrupt_column(column, &error))
+}
+
+/// A JSON column that must parse.
+fn json<T: serde::de::DeserializeOwned>(row: &rusqlite::Row<'_>, column: &'static str) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| corrupt_column(column, &error))
+}
+
+fn corrupt_column(column: &str, error: &dyn std::fmt::Display) -> rusqlite::Error {
+    let message = format!("column `{column}`: {error}");
+    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, message.into())
+}
+
+/// A word of ours (an enum) as it stands in a column: its serde name.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        other => unreachable!("a unit variant serialises to a string, not {other:?}"),
+    }
+}
+
+/// A word read back from a column.
+fn from_word<T: serde::de::DeserializeOwned>(row: &rusqlite::Row<'_>, column: &'static str) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_value(serde_json::Value::String(text)).map_err(|error| corrupt_column(column, &error))
+}
+
+/// Moves a database that cannot be used out of the way. The caller holds `guards/index` exclusive.
+pub fn set_aside(layout: &Layout, into: &Path) -> Result<()> {
+    fs::create_dir(into).map_err(Error::io("create", into))?;
+    for file in layout.index_files() {
+        if let Some(name) = file.file_name()
+            && file.symlink_metadata().is_ok()
+        {
+            fs::rename(&file, into.join(name)).map_err(Error::io("move away", &file))?;
+        }
+    }
+    crate::fs::durable::sync_dir(layout.root())
+}
+
+/// Whether a rebuild holds the index at this moment.
+pub fn is_being_rebuilt(layout: &Layout) -> bool {
+    fs::File::open(layout.guard_index()).is_ok_and(|file| lock::try_lock(&file, Mode::Shared) == Ok(false))
+}

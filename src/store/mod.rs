@@ -1,3 +1,101 @@
-//! The store.
+//! [`Store`]: packs, their bindings and the environments they share.
+//!
+//! One verb a file: [`open`], [`ensure`], [`build`], [`bind`], [`resolve`], [`remove`], [`gc`] (which
+//! condemns and [`sweep`]s), [`reindex`], [`inspect`], [`doctor`]. The store alone knows both names on disk and the
+//! index; what is below it knows one of the two.
+
+pub mod bind;
+pub mod build;
+pub mod doctor;
+pub mod ensure;
+pub mod gc;
+pub mod in_use;
+pub mod inspect;
+pub mod open;
+pub mod reindex;
+pub mod remove;
 pub mod report;
+pub mod resolve;
 pub mod runtime;
+pub mod sweep;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use ensure::{Ensure, EnsureError, Ready};
+pub use gc::Gc;
+pub use open::{Builder, ShareWith};
+pub use resolve::EnvHandle;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::index::{Access, Index};
+use crate::layout::Layout;
+use crate::settings::Settings;
+use crate::spec::RuntimeKind;
+use runtime::Runtime;
+
+/// A store of environments on this host. Clones share one index connection.
+#[derive(Debug, Clone)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    layout: Layout,
+    id: String,
+    access: Access,
+    index: Index,
+    settings: Settings,
+    runtimes: Vec<Arc<dyn Runtime>>,
+    clock: Arc<dyn Clock>,
+    recovered: Option<report::Reindexed>,
+}
+
+impl Store {
+    /// Begins to open the store at a root.
+    pub fn builder(root: impl AsRef<Path>) -> Builder {
+        Builder::new(root.as_ref())
+    }
+
+    /// The store's id, made at its creation.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The store's root.
+    pub fn root(&self) -> &Path {
+        self.0.layout.root()
+    }
+
+    /// What this process may do.
+    pub fn access(&self) -> Access {
+        self.0.access
+    }
+
+    /// What opening brought back, if the index had been lost or damaged.
+    pub fn recovered(&self) -> Option<&report::Reindexed> {
+        self.0.recovered.as_ref()
+    }
+
+    /// Every interpreter found on this host for a runtime.
+    pub fn interpreters(&self, kind: RuntimeKind) -> Result<Vec<runtime::FoundInterpreter>> {
+        Ok(self.runtime(kind)?.interpreters(&self.0.index))
+    }
+
+    fn runtime(&self, kind: RuntimeKind) -> Result<&dyn Runtime> {
+        self.0.runtimes.iter().find(|runtime| runtime.kind() == kind).map(AsRef::as_ref).ok_or_else(|| {
+            let reason = format!("no runtime for {} was given to the store", kind.as_str());
+            Error::NotPermitted { what: "make an environment".into(), reason }
+        })
+    }
+
+    /// Refuses what only the owner may do.
+    fn require_owner(&self, what: &str) -> Result<()> {
+        let reason = match self.0.access {
+            Access::Owner => return Ok(()),
+            Access::Reader => "the store belongs to another user; only its owner writes to it",
+            Access::Immutable => "the store is read-only",
+        };
+        Err(Error::NotPermitted { what: what.into(), reason: reason.into() })
+    }
+}

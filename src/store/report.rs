@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{EnvKey, SpecDigest};
+use crate::digest::{EnvKey, SpecDigest, TreeDigest};
+use crate::index::State;
 use crate::interpreter::InterpreterIdentity;
 use crate::pack::PackRef;
 use crate::spec::Spec;
@@ -143,9 +144,9 @@ pub struct EnvSummary {
     /// What the interpreter is.
     pub identity: InterpreterIdentity,
     /// `ready`, `condemned`, `deleting` or `corrupt`.
-    pub state: String,
+    pub state: State,
     /// The digest of its canonical manifest.
-    pub tree_digest: String,
+    pub tree_digest: TreeDigest,
     /// Bytes of its files.
     pub bytes: u64,
     /// Number of its files.

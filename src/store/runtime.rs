@@ -10,7 +10,7 @@ use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::interpreter::{Interpreter, InterpreterMemory};
 use crate::lock::Lock;
-use crate::process::Log;
+use crate::process::{Limits, Log};
 use crate::settings::Settings;
 use crate::spec::{InterpreterRange, RuntimeKind, Spec};
 
@@ -28,6 +28,9 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     /// Locks a spec that is not empty.
     fn lock(&self, job: &Job<'_>, spec: &Spec) -> Result<Lock>;
 
+    /// The lock as a file of the language's own format, for `locks/`. The same lock gives the same text.
+    fn write_lock(&self, lock: &Lock, interpreter: &Interpreter) -> String;
+
     /// Makes the environment in an existing directory that holds nothing but `.lease`. On return every byte is
     /// final but modes and times, which the store sets. An empty lock makes the empty environment and
     /// starts no installer.
@@ -35,8 +38,11 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
 }
 
 /// What a runtime needs to do its work in this store.
+#[derive(Clone, Copy)]
 #[allow(missing_debug_implementations)]
 pub struct Job<'a> {
+    /// When to give up.
+    pub limits: Limits,
     /// The site's settings.
     pub settings: &'a Settings,
     /// The interpreter to do it for.
@@ -83,9 +89,12 @@ pub struct Installed {
     /// Oddities worth keeping: paths claimed twice, `RECORD` lines without a file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// Texts that stand for a place on this host and their neutral form, longest first: the tree digest
-    /// replaces them in text files and link targets, so that it does not depend on where things stand.
+    /// Places on this host outside the environment and their neutral form, longest first: the tree digest
+    /// replaces them in link targets and in `local_files`, so that it does not depend on where an interpreter
+    /// stands. (The environment's own path is replaced in every text file.)
     pub placeholders: Vec<(String, String)>,
+    /// Files that name such places, e.g. `pyvenv.cfg`.
+    pub local_files: Vec<String>,
 }
 
 /// An installed distribution.

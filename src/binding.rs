@@ -1,0 +1,106 @@
+//! [`BindingFile`]: what a pack is bound to, outside the index.
+//!
+//! # Durability
+//! One small file a pack, written and synced *before* the index commits the same change, so that an index that is
+//! lost comes back with every pack (P10). While both are there, the index is right.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{EnvKey, InterpreterDigest, LockDigest, SpecDigest};
+use crate::error::{Error, Result};
+use crate::fs::durable;
+use crate::index::Generation;
+use crate::layout::Layout;
+use crate::pack::PackRef;
+use crate::spec::Spec;
+use crate::store::report::Cause;
+
+/// The version of the file's own format.
+pub const VERSION: u32 = 1;
+
+/// A pack's declaration and history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingFile {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The pack.
+    pub pack: PackRef,
+    /// Where `sync` found its declaration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<PathBuf>,
+    /// The last declaration given.
+    pub spec: Spec,
+    /// The current generation; none when the pack was removed and its history kept.
+    pub current: Option<u64>,
+    /// Every generation, oldest first.
+    pub generations: Vec<GenerationRecord>,
+}
+
+/// A generation as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GenerationRecord {
+    /// From 1.
+    pub generation: u64,
+    /// The environment.
+    pub key: EnvKey,
+    /// The interpreter it was made for.
+    pub interpreter: InterpreterDigest,
+    /// The lock, under `locks/`.
+    pub lock: LockDigest,
+    /// The declaration it answers.
+    pub answers: SpecDigest,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+}
+
+impl From<Generation> for GenerationRecord {
+    fn from(from: Generation) -> Self {
+        let Generation { generation, key, interpreter, lock, answers, at, cause, present: _ } = from;
+        Self { generation, key, interpreter, lock, answers, at, cause }
+    }
+}
+
+impl BindingFile {
+    /// Writes it durably at its place.
+    pub fn write(&self, layout: &Layout) -> Result<()> {
+        let path = layout.binding(&self.pack);
+        if let Some(dir) = path.parent()
+            && !dir.is_dir()
+        {
+            std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+            durable::sync_dir(&layout.dir("bindings"))?;
+        }
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|error| Error::Corrupt { path: path.clone(), reason: error.to_string() })?;
+        durable::write(&layout.dir("staging"), &path, &text, 0o644)
+    }
+
+    /// Removes a pack's file. A missing one is no error.
+    pub fn remove(layout: &Layout, pack: &PackRef) -> Result<()> {
+        let path = layout.binding(pack);
+        match std::fs::remove_file(&path) {
+            Ok(()) => path.parent().map_or(Ok(()), durable::sync_dir),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::io("remove", &path)(error)),
+        }
+    }
+
+    /// Reads one.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::UnsupportedFormat`] when a newer release wrote it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read(path).map_err(Error::io("read", path))?;
+        let file: Self = serde_json::from_slice(&text)
+            .map_err(|error| Error::Corrupt { path: path.to_owned(), reason: error.to_string() })?;
+        if file.version > VERSION {
+            return Err(Error::UnsupportedFormat { path: path.to_owned(), found: file.version, known: VERSION });
+        }
+        Ok(file)
+    }
+}

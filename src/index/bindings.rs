@@ -1,0 +1,234 @@
+//! Packs and their bindings.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+
+use super::{envs, from_word, json, parsed, word};
+use crate::digest::{EnvKey, InterpreterDigest, LockDigest, SpecDigest};
+use crate::index::EnvRow;
+use crate::pack::PackRef;
+use crate::spec::Spec;
+use crate::store::report::Cause;
+
+/// A pack's current binding with its environment.
+#[derive(Debug, Clone)]
+pub struct Bound {
+    /// The pack's row.
+    pub pack: PackRow,
+    /// The generation's number, from 1.
+    pub generation: u64,
+    /// The declaration it answers.
+    pub answers: SpecDigest,
+    /// Why it was written.
+    pub cause: Cause,
+    /// When it was written.
+    pub at: Timestamp,
+    /// The environment.
+    pub env: EnvRow,
+}
+
+/// A row of `packs`.
+#[derive(Debug, Clone)]
+pub struct PackRow {
+    /// Row id.
+    pub id: i64,
+    /// The pack.
+    pub pack: PackRef,
+    /// The digest of the last declaration given.
+    pub spec: SpecDigest,
+    /// Where `sync` found it.
+    pub origin: Option<PathBuf>,
+}
+
+/// A generation in a pack's history.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    /// From 1.
+    pub generation: u64,
+    /// The environment's key.
+    pub key: EnvKey,
+    /// The interpreter it was made for.
+    pub interpreter: InterpreterDigest,
+    /// The lock's file.
+    pub lock: LockDigest,
+    /// The declaration it answers.
+    pub answers: SpecDigest,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+    /// Whether an environment of that key stands.
+    pub present: bool,
+}
+
+/// A generation to be written.
+#[derive(Debug)]
+pub struct NewBinding<'a> {
+    /// The environment's row.
+    pub env: Option<i64>,
+    /// Its key.
+    pub key: &'a EnvKey,
+    /// Its interpreter.
+    pub interpreter: InterpreterDigest,
+    /// The lock's file.
+    pub lock: &'a LockDigest,
+    /// The declaration it answers.
+    pub answers: &'a SpecDigest,
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+}
+
+fn pack(row: &Row<'_>) -> rusqlite::Result<PackRow> {
+    let text: String = row.get("ref")?;
+    Ok(PackRow {
+        id: row.get("pack_id")?,
+        pack: PackRef::new(text).map_err(|error| super::corrupt_column("ref", &error))?,
+        spec: parsed(row, "declared")?,
+        origin: row.get::<_, Option<String>>("origin")?.map(PathBuf::from),
+    })
+}
+
+fn bound(row: &Row<'_>) -> rusqlite::Result<Bound> {
+    Ok(Bound {
+        pack: pack(row)?,
+        generation: row.get::<_, i64>("generation")?.cast_unsigned(),
+        answers: parsed(row, "answers")?,
+        cause: from_word(row, "cause")?,
+        at: parsed(row, "at")?,
+        env: envs::env(row)?,
+    })
+}
+
+fn current(suffix: &str) -> String {
+    format!(
+        "SELECT p.id AS pack_id, p.ref, p.spec AS declared, p.origin, b.generation, b.answers, b.cause, b.at, {}
+         FROM packs p JOIN bindings b ON b.pack = p.id AND b.generation = p.generation
+         JOIN envs e ON e.id = b.env JOIN interpreters i ON i.id = e.interpreter {suffix}",
+        envs::COLUMNS
+    )
+}
+
+/// A pack's current binding.
+pub fn resolve(db: &Connection, pack: &PackRef) -> rusqlite::Result<Option<Bound>> {
+    db.prepare_cached(&current("WHERE p.ref = ?1"))?.query_row([pack.as_str()], bound).optional()
+}
+
+/// Every current binding, by pack.
+pub fn list(db: &Connection) -> rusqlite::Result<Vec<Bound>> {
+    db.prepare(&current("ORDER BY p.ref"))?.query_map([], bound)?.collect()
+}
+
+/// The packs currently bound to an environment, by name.
+pub fn packs_of(db: &Connection, env: i64) -> rusqlite::Result<Vec<PackRef>> {
+    db.prepare_cached(
+        "SELECT p.ref FROM packs p JOIN bindings b ON b.pack = p.id AND b.generation = p.generation
+         WHERE b.env = ?1 ORDER BY p.ref",
+    )?
+    .query_map([env], |row| {
+        let text: String = row.get("ref")?;
+        PackRef::new(text).map_err(|error| super::corrupt_column("ref", &error))
+    })?
+    .collect()
+}
+
+/// A pack's row, bound or not.
+pub fn find_pack(db: &Connection, pack_ref: &PackRef) -> rusqlite::Result<Option<PackRow>> {
+    db.prepare_cached("SELECT id AS pack_id, ref, spec AS declared, origin FROM packs WHERE ref = ?1")?
+        .query_row([pack_ref.as_str()], pack)
+        .optional()
+}
+
+/// A spec by its digest.
+pub fn spec(db: &Connection, digest: &SpecDigest) -> rusqlite::Result<Option<Spec>> {
+    db.prepare_cached("SELECT body FROM specs WHERE digest = ?1")?
+        .query_row([digest.to_string()], |row| json(row, "body"))
+        .optional()
+}
+
+/// A pack's generations, oldest first.
+pub fn history(db: &Connection, pack: i64) -> rusqlite::Result<Vec<Generation>> {
+    db.prepare_cached(
+        "SELECT b.*, EXISTS (SELECT 1 FROM envs e WHERE e.key = b.key AND e.state IN ('ready', 'condemned')) AS present
+         FROM bindings b WHERE b.pack = ?1 ORDER BY b.generation",
+    )?
+    .query_map([pack], |row| {
+        Ok(Generation {
+            generation: row.get::<_, i64>("generation")?.cast_unsigned(),
+            key: parsed(row, "key")?,
+            interpreter: parsed(row, "interpreter")?,
+            lock: parsed(row, "lock")?,
+            answers: parsed(row, "answers")?,
+            at: parsed(row, "at")?,
+            cause: from_word(row, "cause")?,
+            present: row.get("present")?,
+        })
+    })?
+    .collect()
+}
+
+/// Records a pack's declaration, and the pack if it is new. Returns its row.
+pub fn declare(
+    tx: &Transaction<'_>,
+    pack_ref: &PackRef,
+    spec: &Spec,
+    origin: Option<&std::path::Path>,
+) -> rusqlite::Result<i64> {
+    let digest = spec.digest().to_string();
+    let body = serde_json::to_string(spec).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    tx.prepare_cached("INSERT INTO specs (digest, body) VALUES (?1, ?2) ON CONFLICT (digest) DO UPDATE SET body = ?2")?
+        .execute([&digest, &body])?;
+    tx.prepare_cached(
+        "INSERT INTO packs (ref, spec, origin) VALUES (?1, ?2, ?3)
+         ON CONFLICT (ref) DO UPDATE SET spec = ?2, origin = ?3 RETURNING id",
+    )?
+    .query_row(params![pack_ref.as_str(), digest, origin.map(|path| path.to_string_lossy())], |row| row.get(0))
+}
+
+/// The number the next generation of a pack will have.
+pub fn next_generation(db: &Connection, pack: i64) -> rusqlite::Result<u64> {
+    db.prepare_cached("SELECT coalesce(max(generation), 0) + 1 FROM bindings WHERE pack = ?1")?
+        .query_row([pack], |row| row.get::<_, i64>(0))
+        .map(i64::cast_unsigned)
+}
+
+/// Writes a generation and makes it the current one.
+pub fn bind(tx: &Transaction<'_>, pack: i64, generation: u64, new: &NewBinding<'_>) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "INSERT INTO bindings (pack, generation, env, key, interpreter, lock, answers, at, cause)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        pack,
+        generation.cast_signed(),
+        new.env,
+        new.key.to_string(),
+        new.interpreter.to_string(),
+        new.lock.to_string(),
+        new.answers.to_string(),
+        new.at.to_string(),
+        word(&new.cause),
+    ])?;
+    set_current(tx, pack, Some(generation))
+}
+
+/// Makes a generation the current one; none: the pack is bound to nothing.
+pub fn set_current(tx: &Transaction<'_>, pack: i64, generation: Option<u64>) -> rusqlite::Result<()> {
+    tx.execute("UPDATE packs SET generation = ?2 WHERE id = ?1", params![pack, generation.map(u64::cast_signed)])
+        .map(drop)
+}
+
+/// Lets a pack go: with its history, or only from its environment.
+pub fn unbind(tx: &Transaction<'_>, pack: i64, keep_history: bool) -> rusqlite::Result<()> {
+    if keep_history {
+        tx.execute("UPDATE bindings SET env = NULL WHERE pack = ?1", [pack])?;
+        tx.execute("UPDATE packs SET generation = NULL WHERE id = ?1", [pack])?;
+    } else {
+        tx.execute("DELETE FROM bindings WHERE pack = ?1", [pack])?;
+        tx.execute("DELETE FROM packs WHERE id = ?1", [pack])?;
+    }
+    tx.execute("DELETE FROM specs WHERE digest NOT IN (SELECT spec FROM packs)", []).map(drop)
+}

@@ -1,0 +1,256 @@
+//! `gc`: what no root keeps is condemned, then swept; what dead processes left is cleared away.
+//!
+//! Roots are rows (bindings, retained generations, pins) and leases; nothing is counted, so nothing leaks (P6).
+//! Any error while looking keeps what it was about (I8).
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::build::insert_row;
+use super::report::{Collected, Kept};
+use super::sweep::Swept;
+use super::{Store, in_use};
+use crate::cancel::Cancel;
+use crate::error::{Error, Result};
+use crate::fs::lock::Mode;
+use crate::fs::{durable, probe, remove};
+use crate::guard::Guard;
+use crate::index::{Candidate, EnvRow, Retention, State, collection, envs, sql};
+use crate::layout::EnvName;
+use crate::lease::Lease;
+use crate::manifest::Manifest;
+use crate::settings::MinFree;
+
+/// The name in `meta` of the time before which nothing is condemned.
+pub(super) const GRACE: &str = "collect_after";
+
+/// What a collection is asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Gc {
+    /// Change nothing, say what would go.
+    pub dry_run: bool,
+    /// Only what was not used for this long; none: the settings'.
+    pub idle: Option<Duration>,
+    /// Stop once the environments without a root fit into this many bytes for all environments.
+    pub max_size: Option<u64>,
+    /// Stop once this much is free.
+    pub min_free: Option<MinFree>,
+    /// Environments of earlier generations may go too.
+    pub drop_retained: bool,
+}
+
+impl Store {
+    /// Collects what no root keeps. Without a target everything goes that may.
+    ///
+    /// # Errors
+    /// Only where the index or the root cannot be read; what cannot be deleted is kept and reported.
+    pub fn gc(&self, ask: &Gc, cancel: &Cancel) -> Result<Collected> {
+        self.require_owner("collect")?;
+        let Some(_guard) = Guard::try_take(&self.0.layout.guard_gc(), Mode::Exclusive)? else {
+            return Ok(Collected { already_running: true, ..Collected::default() });
+        };
+        let mut done = Collected::default();
+        if !ask.dry_run {
+            self.clear_leavings(&mut done)?;
+            self.release_old_generations(ask.drop_retained)?;
+        }
+        let plan = self.plan(ask, &mut done.kept)?;
+        done.condemned = plan.len() as u64;
+        if ask.dry_run {
+            done.freed_by_kind.environments = plan.iter().map(|env| env.bytes).sum();
+        } else {
+            self.sweep_all(&plan, ask, cancel, &mut done)?;
+        }
+        let freed = &done.freed_by_kind;
+        done.freed_bytes = freed.environments + freed.staging + freed.trash + freed.cache + freed.logs;
+        done.target_reached = self.target_met(ask)?;
+        Ok(done)
+    }
+
+    fn release_old_generations(&self, drop_retained: bool) -> Result<()> {
+        let settings = &self.0.settings.gc;
+        let now = self.0.clock.now();
+        let keep = Retention {
+            generations: if drop_retained { 0 } else { settings.retain_generations },
+            since: ago(now, settings.retain_for),
+        };
+        let op = "release old generations";
+        self.0.index.write(op, |tx| collection::release_old_generations(tx, keep).map_err(sql(op)))
+    }
+
+    /// What has no root and was idle long enough, least recently used first.
+    fn plan(&self, ask: &Gc, kept: &mut Kept) -> Result<Vec<EnvRow>> {
+        let now = self.0.clock.now();
+        let idle = ask.idle.unwrap_or(self.0.settings.gc.idle);
+        let grace = self.0.index.meta(GRACE)?.and_then(|at| at.parse::<Timestamp>().ok()).is_some_and(|at| now < at);
+        let mut plan = Vec::new();
+        for Candidate { env, bound, retained, pinned } in
+            self.0.index.read("list environments", collection::candidates)?
+        {
+            // A use in the future is a clock that went back: as young as can be.
+            let idle_for = Duration::try_from(now.duration_since(env.last_used_at)).unwrap_or_default();
+            if pinned {
+                kept.pinned += 1;
+            } else if retained {
+                kept.retained += 1;
+            } else if bound {
+                // A current binding: not worth a word.
+            } else if grace || idle_for < idle {
+                kept.young += 1;
+            } else {
+                plan.push(env);
+            }
+        }
+        Ok(plan)
+    }
+
+    fn sweep_all(&self, plan: &[EnvRow], ask: &Gc, cancel: &Cancel, done: &mut Collected) -> Result<()> {
+        let in_use = in_use::scan(&self.0.layout);
+        for env in plan {
+            if cancel.is_cancelled() || (has_target(ask) && self.target_met(ask)?) {
+                break;
+            }
+            if in_use.by_name.contains_key(env.name.as_str()) {
+                done.kept.leased += 1;
+                continue;
+            }
+            if !self.condemn(env)? {
+                continue;
+            }
+            match self.sweep(env) {
+                Ok(Swept::Gone(freed)) => {
+                    done.swept += 1;
+                    done.freed_by_kind.environments += freed;
+                }
+                Ok(Swept::Leased) => done.kept.leased += 1,
+                Ok(Swept::Referenced) => {}
+                Err(error) => tracing::warn!(%error, env = %env.name, "an environment is kept"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The first step: nothing names it now, in the same transaction that says so (I4).
+    fn condemn(&self, env: &EnvRow) -> Result<bool> {
+        let op = "condemn an environment";
+        self.0.index.write(op, |tx| {
+            if collection::is_referenced(tx, env.id).map_err(sql(op))? {
+                return Ok(false);
+            }
+            envs::set_state(tx, env.id, &[State::Ready, State::Condemned, State::Corrupt], State::Condemned)
+                .map_err(sql(op))
+        })
+    }
+
+    fn target_met(&self, ask: &Gc) -> Result<bool> {
+        let root = self.0.layout.root();
+        let size_met = match ask.max_size {
+            None => true,
+            Some(limit) => {
+                let all = self.0.index.read("list environments", collection::candidates)?;
+                all.iter().map(|candidate| candidate.env.bytes).sum::<u64>() <= limit
+            }
+        };
+        let free_met = match ask.min_free {
+            None => true,
+            Some(least) => {
+                let space = probe::space(root)?;
+                match least {
+                    MinFree::Bytes(bytes) => space.free_bytes >= bytes,
+                    #[allow(clippy::cast_precision_loss)]
+                    MinFree::Percent(percent) => space.free_bytes as f64 >= space.total_bytes as f64 * percent / 100.0,
+                }
+            }
+        };
+        Ok(size_met && free_met)
+    }
+
+    /// Trash, staging of dead builders, rows half-way out, directories nobody knows.
+    fn clear_leavings(&self, done: &mut Collected) -> Result<()> {
+        let layout = &self.0.layout;
+        for env in self.0.index.read("list environments", envs::all)? {
+            if env.state == State::Deleting {
+                done.freed_by_kind.environments += self.delete(&env)?;
+            }
+        }
+        for path in children(&layout.dir("trash"))? {
+            done.freed_by_kind.trash += remove::remove_tree(&path)?;
+        }
+        for path in children(&layout.dir("staging"))? {
+            if is_abandoned(&path)? {
+                done.freed_by_kind.staging += remove::remove_tree(&path)?;
+            }
+        }
+        self.clear_orphans(done)
+    }
+
+    /// Directories under `envs/` that the index does not know: one with a manifest is adopted, one without, whose
+    /// builder is dead, goes.
+    fn clear_orphans(&self, done: &mut Collected) -> Result<()> {
+        let layout = &self.0.layout;
+        let known: HashSet<String> = self.0.index.read("list environments", collection::known_names)?;
+        for path in children(&layout.dir("envs"))? {
+            let Some(name) =
+                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<EnvName>().ok())
+            else {
+                continue;
+            };
+            if known.contains(name.as_str()) {
+                continue;
+            }
+            // The guard of its key says whether a builder is at work on it.
+            let Some(_guard) = Guard::try_take(&layout.guard_env(name.stem()), Mode::Exclusive)? else { continue };
+            let op = "adopt an environment";
+            if self.0.index.read("look up an environment", |db| envs::by_name(db, &name))?.is_some() {
+                continue;
+            }
+            if let Ok(manifest) = Manifest::read(&layout.manifest(&name)) {
+                self.0.index.write(op, |tx| {
+                    if envs::by_key(tx, &manifest.key).map_err(sql(op))?.is_some_and(|env| env.state == State::Ready) {
+                        envs::retire(tx, &manifest.key).map_err(sql(op))?;
+                    }
+                    let id = insert_row(tx, &manifest).map_err(sql(op))?;
+                    envs::take_over(tx, &manifest.key, id).map_err(sql(op))
+                })?;
+                continue;
+            }
+            // An orphaned installer still holds a lease.
+            if Lease::try_exclusive(&layout.lease(&name))?.is_none() && layout.lease(&name).exists() {
+                continue;
+            }
+            let trash = layout.dir("trash").join(durable::unique(name.as_str()));
+            fs::rename(&path, &trash).map_err(Error::io("move to trash", &path))?;
+            durable::sync_dir(&layout.dir("envs"))?;
+            done.freed_by_kind.staging += remove::remove_tree(&trash)?;
+        }
+        Ok(())
+    }
+}
+
+fn has_target(ask: &Gc) -> bool {
+    ask.max_size.is_some() || ask.min_free.is_some()
+}
+
+fn ago(now: Timestamp, span: Duration) -> Timestamp {
+    SignedDuration::try_from(span).ok().and_then(|span| now.checked_sub(span).ok()).unwrap_or(Timestamp::MIN)
+}
+
+fn children(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
+    let listed = fs::read_dir(dir).map_err(Error::io("list", dir))?;
+    listed.map(|entry| entry.map(|entry| entry.path()).map_err(Error::io("list", dir))).collect()
+}
+
+/// A staging entry whose process is dead: a build's directory with a free guard, or a file of a write that never ended.
+fn is_abandoned(path: &Path) -> Result<bool> {
+    let guard = path.join("guard");
+    if guard.exists() {
+        return Ok(Guard::try_take(&guard, Mode::Exclusive)?.is_some());
+    }
+    // Names are `<what>-<pid>-…`; a process id that lives again keeps a few bytes until the next run.
+    let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('-').nth(1));
+    Ok(pid.is_none_or(|pid| !Path::new("/proc").join(pid).exists()))
+}

@@ -1,0 +1,122 @@
+//! What there is: `list` and `show`.
+
+use super::Store;
+use super::report::{EnvSummary, GenerationSummary, PackDetails, PackSummary};
+use crate::error::{Error, Result};
+use crate::index::{EnvRow, bindings, envs};
+use crate::pack::PackRef;
+
+impl Store {
+    /// Every bound pack, by name.
+    pub fn list(&self) -> Result<Vec<PackSummary>> {
+        let layout = &self.0.layout;
+        self.0.index.read("list packs", |db| {
+            let bound = bindings::list(db)?;
+            let mut shared = std::collections::HashMap::new();
+            for binding in &bound {
+                *shared.entry(binding.env.id).or_insert(0u64) += 1;
+            }
+            bound
+                .into_iter()
+                .map(|bound| {
+                    let path = layout.env(&bound.env.name);
+                    Ok(PackSummary {
+                        interpreter: path.join("bin/python"),
+                        path,
+                        distributions: envs::distributions(db, bound.env.id)?.len() as u64,
+                        shared_by: shared.get(&bound.env.id).copied().unwrap_or(1),
+                        pack: bound.pack.pack,
+                        env: bound.env.key,
+                        version: bound.env.interpreter.identity.version,
+                        generation: bound.generation,
+                        bytes: bound.env.bytes,
+                        bound_at: bound.at,
+                        origin: bound.pack.origin,
+                    })
+                })
+                .collect()
+        })
+    }
+
+    /// Every environment, by creation.
+    pub fn list_envs(&self) -> Result<Vec<EnvSummary>> {
+        self.0
+            .index
+            .read("list environments", |db| envs::all(db)?.into_iter().map(|env| self.summary(db, env)).collect())
+    }
+
+    /// A pack's declaration, environment and history.
+    ///
+    /// # Errors
+    /// [`Error::NoPack`].
+    pub fn show(&self, pack: &PackRef) -> Result<PackDetails> {
+        let found = self.0.index.read("show a pack", |db| {
+            let Some(bound) = bindings::resolve(db, pack)? else { return Ok(None) };
+            let Some(declaration) = bindings::spec(db, &bound.pack.spec)? else { return Ok(None) };
+            let mut generations: Vec<_> = bindings::history(db, bound.pack.id)?
+                .into_iter()
+                .map(|past| GenerationSummary {
+                    generation: past.generation,
+                    env: past.key,
+                    answers: past.answers,
+                    at: past.at,
+                    cause: past.cause,
+                    present: past.present,
+                })
+                .collect();
+            generations.reverse();
+            Ok(Some(PackDetails {
+                pack: pack.clone(),
+                generation: bound.generation,
+                spec: bound.pack.spec,
+                declaration,
+                origin: bound.pack.origin,
+                stale: bound.answers != bound.pack.spec,
+                environment: self.summary(db, bound.env)?,
+                generations,
+            }))
+        })?;
+        found.ok_or_else(|| Error::NoPack(pack.clone()))
+    }
+
+    /// The environment whose key begins with a text of at least 8 characters.
+    ///
+    /// # Errors
+    /// [`Error::NoEnv`] when none does, or several do.
+    pub fn show_env(&self, prefix: &str) -> Result<EnvSummary> {
+        let no_env = || Error::NoEnv(format!("env:{prefix}"));
+        if prefix.len() < 8 {
+            return Err(no_env());
+        }
+        let found = self.0.index.read("show an environment", |db| {
+            let mut matching = envs::all(db)?;
+            matching.retain(|env| env.key.to_string().starts_with(prefix));
+            let key = matching.first().map(|env| env.key);
+            // Two directories of one key: the one that answers, or the newest.
+            matching.retain(|env| Some(env.key) == key);
+            matching.sort_by_key(|env| (env.state != envs::State::Ready, -env.id));
+            matching.into_iter().next().map(|env| self.summary(db, env)).transpose()
+        })?;
+        found.ok_or_else(no_env)
+    }
+
+    fn summary(&self, db: &rusqlite::Connection, env: EnvRow) -> rusqlite::Result<EnvSummary> {
+        let path = self.0.layout.env(&env.name);
+        Ok(EnvSummary {
+            distributions: envs::distributions(db, env.id)?,
+            packs: bindings::packs_of(db, env.id)?,
+            env: env.key,
+            interpreter: path.join("bin/python"),
+            path,
+            identity: env.interpreter.identity,
+            state: env.state,
+            tree_digest: env.tree_digest,
+            bytes: env.bytes,
+            files: env.files,
+            installer: env.installer,
+            notes: env.notes,
+            created_at: env.created_at,
+            last_used_at: env.last_used_at,
+        })
+    }
+}

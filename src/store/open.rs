@@ -1,0 +1,268 @@
+//! Opening and creating a store.
+//!
+//! # Compatibility
+//! Opening never changes the format. A newer format is refused.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Inner, Store, reindex};
+use crate::cancel::Cancel;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+use crate::fs::lock::Mode;
+use crate::fs::{durable, probe};
+use crate::guard::Guard;
+use crate::index::{Access, Index};
+use crate::layout::{DIRECTORIES, FORMAT, Layout};
+use crate::settings::Settings;
+use crate::store::runtime::Runtime;
+
+/// Who may read a store, set at its creation. Only its owner (and root) ever writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShareWith {
+    /// The root directory's group: mode 0750.
+    #[default]
+    Group,
+    /// Everybody on the host: mode 0755.
+    All,
+}
+
+/// `store.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StoreFile {
+    /// The layout's version.
+    pub format: u32,
+    /// 32 hex digits, made at creation.
+    pub id: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Whether it takes no more changes.
+    pub sealed: bool,
+}
+
+/// How a store is opened.
+#[derive(Debug)]
+pub struct Builder {
+    root: PathBuf,
+    settings: Settings,
+    runtimes: Vec<Arc<dyn Runtime>>,
+    clock: Arc<dyn Clock>,
+    read_only: bool,
+    create: bool,
+    share_with: ShareWith,
+}
+
+impl Builder {
+    pub(super) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            settings: Settings::default(),
+            runtimes: Vec::new(),
+            clock: Arc::new(SystemClock),
+            read_only: false,
+            create: false,
+            share_with: ShareWith::default(),
+        }
+    }
+
+    /// Uses these settings.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Can make environments of this language.
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.runtimes.push(runtime);
+        self
+    }
+
+    /// Asks this clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Writes nothing, whatever the mount allows.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Creates the store when there is none.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// Who may read it, if it is created now.
+    pub fn share_with(mut self, share_with: ShareWith) -> Self {
+        self.share_with = share_with;
+        self
+    }
+
+    /// Opens the store. An index that is missing or damaged is rebuilt first, if this process may.
+    ///
+    /// # Errors
+    /// [`Error::NoStore`], [`Error::UnsupportedFormat`], [`Error::NotPermitted`] for a root that others may write to,
+    /// [`Error::UnsupportedFilesystem`] at creation.
+    pub fn open(self) -> Result<Store> {
+        let root = std::path::absolute(&self.root).map_err(Error::io("make absolute", &self.root))?;
+        let layout = Layout::new(&root);
+        let store = match read_store_file(&layout)? {
+            Some(store) => store,
+            None if self.create && !self.read_only => {
+                create(&layout, self.share_with, self.clock.as_ref())?;
+                read_store_file(&layout)?.ok_or(Error::NoStore { path: root })?
+            }
+            None => return Err(Error::NoStore { path: root }),
+        };
+        let access = access(&layout, &store, self.read_only)?;
+        let mut recovered = None;
+        let index = match Index::open(&layout, access) {
+            Err(Error::Corrupt { reason, .. }) if access == Access::Owner => {
+                tracing::warn!(%reason, "the index cannot be used and is rebuilt");
+                recovered = Some(reindex::rebuild_if_needed(&layout, self.clock.as_ref())?);
+                Index::open(&layout, access)?
+            }
+            opened => opened?,
+        };
+        Ok(Store(Arc::new(Inner {
+            layout,
+            id: store.id,
+            access,
+            index,
+            settings: self.settings,
+            runtimes: self.runtimes,
+            clock: self.clock,
+            recovered,
+        })))
+    }
+}
+
+fn read_store_file(layout: &Layout) -> Result<Option<StoreFile>> {
+    let path = layout.store_json();
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::io("read", &path)(error)),
+    };
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let corrupt = |error: serde_json::Error| Error::Corrupt { path: path.clone(), reason: error.to_string() };
+    let found = serde_json::from_slice::<Format>(&text).map_err(corrupt)?.format;
+    if found > FORMAT {
+        return Err(Error::UnsupportedFormat { path: layout.root().to_owned(), found, known: FORMAT });
+    }
+    serde_json::from_slice(&text).map(Some).map_err(corrupt)
+}
+
+/// What this process may do with an existing store.
+fn access(layout: &Layout, store: &StoreFile, read_only: bool) -> Result<Access> {
+    let root = layout.root();
+    let meta = fs::metadata(root).map_err(Error::io("stat", root))?;
+    if meta.mode() & 0o022 != 0 {
+        let reason = format!("others may write to `{}` (mode {:o})", root.display(), meta.mode() & 0o7777);
+        return Err(Error::NotPermitted { what: "use the store".into(), reason });
+    }
+    // The write-ahead log of a store at rest is empty; with content in it only a shared opening sees the truth.
+    let at_rest = fs::metadata(&layout.index_files()[1]).map_or(true, |wal| wal.len() == 0);
+    let uid = nix::unistd::geteuid();
+    let may_write = uid.is_root() || uid.as_raw() == meta.uid();
+    let writable = nix::unistd::access(root, nix::unistd::AccessFlags::W_OK).is_ok();
+    Ok(match (may_write && writable, read_only || store.sealed) {
+        (true, false) => Access::Owner,
+        (_, true) if at_rest => Access::Immutable,
+        // A read-only filesystem: nobody writes, and shared memory cannot be made.
+        (false, _) if may_write && at_rest => Access::Immutable,
+        _ => Access::Reader,
+    })
+}
+
+/// Creates a store. Two processes may do it at once: the second finds the first one's.
+fn create(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result<()> {
+    let root = layout.root();
+    let made = !root.exists();
+    if made {
+        fs::create_dir_all(root).map_err(Error::io("create the store", root))?;
+    }
+    let guards = layout.dir("guards");
+    let listed = fs::read_dir(root).map_err(Error::io("list", root))?;
+    let strangers: Vec<_> = listed
+        .filter_map(|entry| entry.ok().map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .filter(|name| {
+            name != "guards"
+                && name != "lost+found"
+                && !DIRECTORIES.iter().any(|(d, _)| d == name)
+                && !name.starts_with("index.db")
+                && !name.starts_with(".probe")
+        })
+        .collect();
+    if !strangers.is_empty() {
+        let reason = format!("`{}` is not empty and is no store (it holds `{}`)", root.display(), strangers[0]);
+        return Err(Error::NotPermitted { what: "create a store".into(), reason });
+    }
+    make_dir(&guards, 0o700)?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let _guard = Guard::take(layout.guard_index(), Mode::Exclusive, deadline, &Cancel::new(), &|_, _| ())?;
+    if layout.store_json().exists() {
+        return Ok(());
+    }
+    let result = populate(layout, share_with, clock);
+    if result.is_err() && made {
+        // Nothing half-made stays; nobody can have used it.
+        let _ = crate::fs::remove::remove_tree(root);
+    }
+    result
+}
+
+fn populate(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result<()> {
+    let root = layout.root();
+    let mode = match share_with {
+        ShareWith::Group => 0o750,
+        ShareWith::All => 0o755,
+    };
+    fs::set_permissions(root, fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", root))?;
+    probe::probe(root)?;
+    for (name, readable) in DIRECTORIES {
+        make_dir(&layout.dir(name), if readable { 0o755 } else { 0o700 })?;
+    }
+    let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# What envstore can fetch again (bford.info/cachedir).\n";
+    durable::write(&layout.dir("staging"), &layout.dir("cache").join("CACHEDIR.TAG"), tag.as_bytes(), 0o644)?;
+    // What an attempt that was killed left of an index.
+    for file in layout.index_files() {
+        let _ = fs::remove_file(file);
+    }
+    Index::create(layout, 0o644)?;
+    let store = StoreFile { format: FORMAT, id: new_id(root)?, created_at: clock.now(), sealed: false };
+    let text = serde_json::to_vec_pretty(&store)
+        .map_err(|error| Error::Corrupt { path: layout.store_json(), reason: error.to_string() })?;
+    durable::sync_filesystem(root)?;
+    durable::write(&layout.dir("staging"), &layout.store_json(), &text, 0o644)
+}
+
+fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io("create", path)(error)),
+        // Whatever the umask, or an attempt that was killed.
+        _ => fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path)),
+    }
+}
+
+fn new_id(root: &Path) -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Error::io("name the store", root)(error.into()))?;
+    Ok(data_encoding::HEXLOWER.encode(&bytes))
+}

@@ -1,0 +1,176 @@
+//! `reindex`: the index again, from what stands on disk.
+//!
+//! Manifests bring the environments back, binding files the packs with their whole history. Nothing is collected for a week
+//! afterwards (I10): what is not yet back must not be taken for garbage. Events and remembered failures are lost.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+use rusqlite::Transaction;
+use walkdir::WalkDir;
+
+use super::Store;
+use super::build::insert_row;
+use super::gc::GRACE;
+use super::report::{Finding, Level, Reindexed};
+use crate::binding::BindingFile;
+use crate::cancel::Cancel;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::fs::durable;
+use crate::fs::lock::Mode;
+use crate::guard::Guard;
+use crate::index::{self, Access, Index, NewBinding, bindings, collection, envs, sql};
+use crate::layout::Layout;
+use crate::manifest::Manifest;
+
+const GRACE_PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
+const PATIENCE: Duration = Duration::from_secs(120);
+
+impl Store {
+    /// Rebuilds the index. Other processes wait, then go on with the new one.
+    ///
+    /// # Errors
+    /// Those of reading the root; a file that cannot be used is a finding, not an error.
+    pub fn reindex(&self) -> Result<Reindexed> {
+        self.require_owner("rebuild the index")?;
+        let _guard = exclusive(&self.0.layout)?;
+        rebuild(&self.0.layout, self.0.clock.as_ref())
+    }
+}
+
+fn exclusive(layout: &Layout) -> Result<Guard> {
+    Guard::take(layout.guard_index(), Mode::Exclusive, Instant::now() + PATIENCE, &Cancel::new(), &|_, _| ())
+}
+
+/// Rebuilds an index that could not be opened, unless another process did meanwhile.
+pub(super) fn rebuild_if_needed(layout: &Layout, clock: &dyn Clock) -> Result<Reindexed> {
+    let _guard = exclusive(layout)?;
+    match Index::open(layout, Access::Owner) {
+        Ok(_) => Ok(Reindexed::default()),
+        Err(Error::Corrupt { .. }) => rebuild(layout, clock),
+        Err(error) => Err(error),
+    }
+}
+
+/// The caller holds `guards/index` exclusive.
+fn rebuild(layout: &Layout, clock: &dyn Clock) -> Result<Reindexed> {
+    let mut found = Reindexed::default();
+    let manifests = read_all(&layout.dir("manifests"), Manifest::read, &mut found.findings)?;
+    let files = read_all(&layout.dir("bindings"), BindingFile::read, &mut found.findings)?;
+    // Built beside and renamed, so that a process killed half-way leaves the old one.
+    let staging = layout.dir("staging").join(durable::unique("reindex"));
+    fs::create_dir(&staging).map_err(Error::io("create", &staging))?;
+    let beside = Layout::new(&staging);
+    let result = fill(&beside, layout, clock, manifests, files, &mut found);
+    let result = result.and_then(|()| {
+        index::set_aside(layout, &layout.dir("quarantine").join(durable::unique("index")))?;
+        for (from, to) in beside.index_files().iter().zip(layout.index_files()) {
+            if from.exists() {
+                fs::rename(from, &to).map_err(Error::io("rename to", &to))?;
+            }
+        }
+        durable::sync_dir(layout.root())
+    });
+    let _ = fs::remove_dir_all(&staging);
+    result.map(|()| found)
+}
+
+fn fill(
+    beside: &Layout,
+    layout: &Layout,
+    clock: &dyn Clock,
+    manifests: Vec<Manifest>,
+    files: Vec<BindingFile>,
+    found: &mut Reindexed,
+) -> Result<()> {
+    Index::create(beside, 0o644)?;
+    let guards = beside.dir("guards");
+    fs::create_dir(&guards).map_err(Error::io("create", &guards))?;
+    let index = Index::open(beside, Access::Owner)?;
+    let op = "be rebuilt";
+    index.write(op, |tx| {
+        for manifest in manifests {
+            if layout.lease(&manifest.name).exists() {
+                bring_back_env(tx, &manifest).map_err(sql(op))?;
+                found.environments += 1;
+            } else {
+                found.findings.push(finding(
+                    "environment_missing",
+                    format!("`{}` has a manifest but no directory", manifest.name),
+                ));
+            }
+        }
+        for file in files {
+            found.generations += file.generations.len() as u64;
+            bring_back_pack(tx, &file, found).map_err(sql(op))?;
+            found.packs += 1;
+        }
+        if let Ok(until) = clock.now().checked_add(GRACE_PERIOD) {
+            collection::set_meta(tx, GRACE, &until.to_string()).map_err(sql(op))?;
+        }
+        collection::event(tx, clock.now(), "reindexed", None, None, (None, None)).map_err(sql(op))
+    })
+}
+
+/// Of several directories of one key the highest number is the ready one.
+fn bring_back_env(tx: &Transaction<'_>, manifest: &Manifest) -> rusqlite::Result<()> {
+    let number = manifest.name.number();
+    if envs::by_key(tx, &manifest.key)?.is_some_and(|other| other.name.number() > number) {
+        return Ok(());
+    }
+    envs::retire(tx, &manifest.key)?;
+    let id = insert_row(tx, manifest)?;
+    envs::take_over(tx, &manifest.key, id)?;
+    envs::set_alias(tx, &manifest.spec.digest(), &manifest.interpreter.digest(), id)
+}
+
+fn bring_back_pack(tx: &Transaction<'_>, file: &BindingFile, found: &mut Reindexed) -> rusqlite::Result<()> {
+    let pack = bindings::declare(tx, &file.pack, &file.spec, file.origin.as_deref())?;
+    for past in &file.generations {
+        let env = envs::by_key(tx, &past.key)?;
+        let new = NewBinding {
+            env: env.as_ref().map(|env| env.id),
+            key: &past.key,
+            interpreter: past.interpreter,
+            lock: &past.lock,
+            answers: &past.answers,
+            at: past.at,
+            cause: past.cause,
+        };
+        bindings::bind(tx, pack, past.generation, &new)?;
+        if let Some(env) = env {
+            envs::set_alias(tx, &past.answers, &past.interpreter, env.id)?;
+        } else if file.current == Some(past.generation) {
+            let message = format!("the environment of pack `{}` is gone; `ensure` makes it again", file.pack);
+            found.findings.push(finding("environment_missing", message));
+        }
+    }
+    bindings::set_current(tx, pack, file.current)
+}
+
+fn finding(kind: &str, message: String) -> Finding {
+    Finding { kind: kind.into(), level: Level::Warning, message, hint: None }
+}
+
+/// Reads every file below a directory; what cannot be read is a finding.
+fn read_all<T>(dir: &Path, read: fn(&Path) -> Result<T>, findings: &mut Vec<Finding>) -> Result<Vec<T>> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in WalkDir::new(dir).sort_by_file_name() {
+        let entry = entry.map_err(|error| Error::Io { op: "list", path: dir.to_owned(), source: error.into() })?;
+        if entry.file_type().is_file() {
+            paths.push(entry.into_path());
+        }
+    }
+    let mut all = Vec::with_capacity(paths.len());
+    for path in paths {
+        match read(&path) {
+            Ok(value) => all.push(value),
+            Err(error @ Error::UnsupportedFormat { .. }) => return Err(error),
+            Err(error) => findings.push(finding("unreadable", error.to_string())),
+        }
+    }
+    Ok(all)
+}

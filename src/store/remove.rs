@@ -1,0 +1,50 @@
+//! `remove`: a pack lets go of its environment.
+
+use super::report::Removed;
+use super::sweep::Swept;
+use super::{Store, in_use};
+use crate::error::Result;
+use crate::fs::lock::Mode;
+use crate::guard::Guard;
+use crate::index::{EnvRow, State, collection, envs, sql};
+use crate::pack::PackRef;
+
+impl Store {
+    /// Drops a pack's binding and collects its environment at once if nothing else keeps it. With
+    /// `keep_history` its generations stay for a later `rollback`.
+    ///
+    /// # Errors
+    /// [`Error::NoPack`](crate::error::Error::NoPack).
+    pub fn remove(&self, pack: &PackRef, keep_history: bool) -> Result<Removed> {
+        self.require_owner("remove a pack")?;
+        let mut removed = Removed { pack: pack.clone(), env_removed: false, freed_bytes: 0 };
+        if let Some(env) = self.unbind(pack, keep_history)?
+            && let Swept::Gone(freed) = self.collect_at_once(&env)?
+        {
+            removed.env_removed = true;
+            removed.freed_bytes = freed;
+        }
+        Ok(removed)
+    }
+
+    /// Condemns and sweeps one environment, unless a collector is at work (which will find it) or anything keeps it.
+    fn collect_at_once(&self, env: &EnvRow) -> Result<Swept> {
+        let layout = &self.0.layout;
+        let Some(_guard) = Guard::try_take(&layout.guard_gc(), Mode::Exclusive)? else { return Ok(Swept::Leased) };
+        let op = "condemn an environment";
+        let condemned = self.0.index.write(op, |tx| {
+            if collection::is_referenced(tx, env.id).map_err(sql(op))? {
+                return Ok(false);
+            }
+            envs::set_state(tx, env.id, &[State::Ready, State::Condemned, State::Corrupt], State::Condemned)
+                .map_err(sql(op))
+        })?;
+        if !condemned {
+            return Ok(Swept::Referenced);
+        }
+        if in_use::scan(layout).by_name.contains_key(env.name.as_str()) {
+            return Ok(Swept::Leased);
+        }
+        self.sweep(env)
+    }
+}

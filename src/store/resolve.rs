@@ -1,0 +1,122 @@
+//! `resolve`: the environment a pack is bound to, leased.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use super::Store;
+use super::report::Resolved;
+use crate::digest::EnvKey;
+use crate::error::{Error, Result};
+use crate::index::{Bound, bindings, envs};
+use crate::lease::Lease;
+use crate::pack::PackRef;
+
+/// Variables that change what a Python process sees; an action must not inherit them from its worker.
+const DROPPED: [&str; 5] = ["PYTHONHOME", "PYTHONPATH", "PYTHONOPTIMIZE", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX"];
+
+/// An environment in use: while a handle or a process started with its lease lives, nothing deletes it.
+/// Clones share one lease.
+#[derive(Debug, Clone)]
+pub struct EnvHandle(Arc<Held>);
+
+#[derive(Debug)]
+struct Held {
+    bound: Bound,
+    path: PathBuf,
+    lease: Lease,
+    interpreter_changed: bool,
+}
+
+impl EnvHandle {
+    /// The interpreter to start: `bin/python` of the environment.
+    pub fn interpreter(&self) -> PathBuf {
+        self.0.path.join("bin/python")
+    }
+
+    /// The environment's directory.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The environment's key.
+    pub fn key(&self) -> EnvKey {
+        self.0.bound.env.key
+    }
+
+    /// The binding's generation.
+    pub fn generation(&self) -> u64 {
+        self.0.bound.generation
+    }
+
+    /// What `resolve` answers on the command line.
+    pub fn summary(&self) -> Resolved {
+        let bound = &self.0.bound;
+        Resolved {
+            pack: bound.pack.pack.clone(),
+            env: bound.env.key,
+            path: self.0.path.clone(),
+            interpreter: self.interpreter(),
+            generation: bound.generation,
+            cause: bound.cause,
+            stale: bound.answers != bound.pack.spec,
+            interpreter_changed: self.0.interpreter_changed,
+        }
+    }
+
+    /// Sets the variables of an activated environment on a command, and drops those that would change what
+    /// Python sees. `path` is the caller's `PATH`.
+    pub fn activate(&self, command: &mut Command, path: Option<&std::ffi::OsStr>) {
+        let mut dirs = vec![self.0.path.join("bin")];
+        dirs.extend(path.map(std::env::split_paths).into_iter().flatten());
+        // Fails only for a directory with a colon in its name, which came from no PATH.
+        if let Ok(joined) = std::env::join_paths(dirs) {
+            command.env("PATH", joined);
+        }
+        command.env("VIRTUAL_ENV", &self.0.path).env("ENVSTORE_ENV", &self.0.path).env("PYTHONDONTWRITEBYTECODE", "1");
+        for name in DROPPED {
+            command.env_remove(name);
+        }
+    }
+
+    /// Leaves the lease open for a process that becomes its action by `execve`.
+    pub fn leave_lease_open_for_exec(&self) -> Result<()> {
+        self.0.lease.leave_open_for_exec()
+    }
+}
+
+impl Store {
+    /// The environment a pack is bound to, leased. Builds nothing, writes nothing, starts nothing.
+    ///
+    /// # Errors
+    /// [`Error::NoPack`]; [`Error::Corrupt`] when the environment's directory is gone.
+    pub fn resolve(&self, pack: &PackRef) -> Result<EnvHandle> {
+        let mut missing = None;
+        loop {
+            let bound = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;
+            let bound = bound.ok_or_else(|| Error::NoPack(pack.clone()))?;
+            if let Some(lease) = self.lease(&bound.env)? {
+                return Ok(self.handle(bound, lease));
+            }
+            // Replaced between the query and the lease: ask again. Still the same row: its directory is gone.
+            if missing == Some(bound.env.id) {
+                let reason = format!("the environment of pack `{pack}` is gone");
+                return Err(Error::Corrupt { path: self.0.layout.env(&bound.env.name), reason });
+            }
+            missing = Some(bound.env.id);
+        }
+    }
+
+    pub(super) fn handle(&self, bound: Bound, lease: Lease) -> EnvHandle {
+        let path = self.0.layout.env(&bound.env.name);
+        let interpreter_changed = !bound.env.interpreter.is_unchanged();
+        EnvHandle(Arc::new(Held { bound, path, lease, interpreter_changed }))
+    }
+
+    /// Leases an environment, then asks again whether it is ready. None: it is on its way out.
+    pub(super) fn lease(&self, env: &envs::EnvRow) -> Result<Option<Lease>> {
+        let Some(lease) = Lease::acquire(&self.0.layout.lease(&env.name))? else { return Ok(None) };
+        let ready = self.0.index.read("look up an environment", |db| envs::is_ready(db, env.id))?;
+        Ok(ready.then_some(lease))
+    }
+}
