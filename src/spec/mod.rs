@@ -4,6 +4,12 @@
 //! digest names it. How a declaration was written (order, case, separators, spaces, comments, line ends,
 //! the file it stood in) never reaches the digest; what it means always does.
 
+pub mod content;
+mod lines;
+mod link;
+mod options;
+mod pep508;
+mod place;
 pub mod range;
 pub mod requirements;
 pub mod source;
