@@ -1,3 +1,7 @@
 //! The `envstore` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    envstore::cli::main()
+}

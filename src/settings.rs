@@ -169,6 +169,17 @@ pub enum MinFree {
     Percent(f64),
 }
 
+impl MinFree {
+    /// The floor in bytes on a filesystem of this size.
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn bytes(self, total: u64) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => (total as f64 * percent.clamp(0.0, 100.0) / 100.0) as u64,
+        }
+    }
+}
+
 impl Default for GcSettings {
     fn default() -> Self {
         Self {

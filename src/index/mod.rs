@@ -110,6 +110,20 @@ impl Index {
 
     /// Runs one IMMEDIATE transaction and commits it; an error from `change` rolls it back. `op` completes "the index cannot …".
     pub fn write<T>(&self, op: &'static str, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        self.transact(op, true, change)
+    }
+
+    /// Runs a transaction and rolls it back: what [`Index::write`] would have answered.
+    pub fn rehearse<T>(&self, op: &'static str, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        self.transact(op, false, change)
+    }
+
+    fn transact<T>(
+        &self,
+        op: &'static str,
+        commit: bool,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
         if self.access != Access::Owner {
             let reason = "the store is open for reading only".into();
             return Err(Error::NotPermitted { what: op.into(), reason });
@@ -123,7 +137,7 @@ impl Index {
         inner.wrote = true;
         let tx = inner.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let result = change(&tx)?;
-        tx.commit().map_err(failed)?;
+        if commit { tx.commit() } else { tx.rollback() }.map_err(failed)?;
         Ok(result)
     }
 

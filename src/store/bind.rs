@@ -35,7 +35,6 @@ impl Store {
             }
             let before = bindings::resolve(tx, new.pack).map_err(failed())?;
             let pack = bindings::declare(tx, new.pack, new.spec, new.origin).map_err(failed())?;
-            envs::set_alias(tx, &answers, &new.env.interpreter.digest(), new.env.id).map_err(failed())?;
             collection::forget_failure(tx, &answers, &new.env.interpreter.digest()).map_err(failed())?;
             let unchanged = before.as_ref().is_some_and(|b| b.env.id == new.env.id && b.answers == answers);
             if !unchanged {

@@ -104,7 +104,14 @@ impl Store {
             order.runtime.lock(&job, order.spec)?
         };
         let key = lock.env_key(&order.interpreter.identity);
-        let find = || if order.rebuild { Ok(None) } else { self.existing(&key) };
+        // What the declaration became is noted before its guard is let go: whoever waited must not lock again.
+        let find = || -> Result<Option<EnvRow>> {
+            let env = if order.rebuild { None } else { self.existing(&key)? };
+            if let Some(env) = &env {
+                self.note_alias(order, env)?;
+            }
+            Ok(env)
+        };
         if let Some(made) = self.shared(find()?)? {
             return Ok(made);
         }
@@ -122,6 +129,12 @@ impl Store {
 
     fn existing(&self, key: &EnvKey) -> Result<Option<EnvRow>> {
         self.0.index.read("look up an environment", |db| envs::by_key(db, key))
+    }
+
+    fn note_alias(&self, order: &Order<'_>, env: &EnvRow) -> Result<()> {
+        let op = "note what a declaration became";
+        let (spec, interpreter) = (order.spec.digest(), order.interpreter.digest());
+        self.0.index.write(op, |tx| envs::set_alias(tx, &spec, &interpreter, env.id).map_err(sql(op)))
     }
 
     /// Leases an environment that stands. A condemned one counts: binding takes it back. None: there is none, or its directory
@@ -223,6 +236,7 @@ impl Store {
             envs::retire(tx, &manifest.key).map_err(sql(op))?;
             let id = insert_row(tx, manifest).map_err(sql(op))?;
             envs::take_over(tx, &manifest.key, id).map_err(sql(op))?;
+            envs::set_alias(tx, &manifest.spec.digest(), &manifest.interpreter.digest(), id).map_err(sql(op))?;
             envs::by_name(tx, &manifest.name)
                 .and_then(|row| row.ok_or(rusqlite::Error::QueryReturnedNoRows))
                 .map_err(sql(op))

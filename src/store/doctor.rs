@@ -40,6 +40,8 @@ impl Store {
         if space.free_inodes.is_some_and(|inodes| inodes < 50_000) {
             findings.push(found("inodes", Level::Warning, format!("{} inodes free", space.free_inodes.unwrap_or(0))));
         }
+        let cache = fs_extra::dir::get_size(self.0.layout.dir("cache")).unwrap_or(0);
+        findings.push(found("cache", Level::Ok, format!("{} MB that can be fetched again", cache / 1_000_000)));
         Ok(())
     }
 

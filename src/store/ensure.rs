@@ -19,7 +19,7 @@ use super::resolve::EnvHandle;
 use super::runtime::Distribution;
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
-use crate::index::{Bound, bindings, collection, envs, sql};
+use crate::index::{Access, Bound, bindings, collection, envs, sql};
 use crate::interpreter::Interpreter;
 use crate::pack::PackRef;
 use crate::process::Limits;
@@ -178,6 +178,10 @@ impl Store {
             return Ok(None);
         }
         let Some(lease) = self.lease(&bound.env)? else { return Ok(None) };
+        if bound.pack.spec != bound.answers && self.0.access == Access::Owner {
+            // Back to the declaration before one that failed: that is the last one given now.
+            self.record_declaration(request.pack, &request.spec, request.origin.as_deref())?;
+        }
         let handle = self.handle(bound.clone(), lease);
         Ok(Some(Ready { report: report(request, bound, &handle, Outcome::Hit), handle }))
     }

@@ -56,69 +56,65 @@ impl Store {
         let mut done = Collected::default();
         if !ask.dry_run {
             self.clear_leavings(&mut done)?;
-            self.release_old_generations(ask.drop_retained)?;
         }
-        let plan = self.plan(ask, &mut done.kept)?;
+        let plan = self.condemn(ask, &mut done.kept)?;
         done.condemned = plan.len() as u64;
         if ask.dry_run {
             done.freed_by_kind.environments = plan.iter().map(|env| env.bytes).sum();
         } else {
-            self.sweep_all(&plan, ask, cancel, &mut done)?;
+            self.sweep_all(&plan, cancel, &mut done)?;
         }
         let freed = &done.freed_by_kind;
         done.freed_bytes = freed.environments + freed.staging + freed.trash + freed.cache + freed.logs;
-        done.target_reached = self.target_met(ask)?;
+        done.target_reached = self.missing_bytes(ask)? == 0;
         Ok(done)
     }
 
-    fn release_old_generations(&self, drop_retained: bool) -> Result<()> {
+    /// The first step: what has no root and was idle long enough, least recently used first, until the target is met. One
+    /// transaction looks and marks (I4); a dry run rolls it back.
+    fn condemn(&self, ask: &Gc, kept: &mut Kept) -> Result<Vec<EnvRow>> {
         let settings = &self.0.settings.gc;
         let now = self.0.clock.now();
+        let idle = ask.idle.unwrap_or(settings.idle);
         let keep = Retention {
-            generations: if drop_retained { 0 } else { settings.retain_generations },
+            generations: if ask.drop_retained { 0 } else { settings.retain_generations },
             since: ago(now, settings.retain_for),
         };
-        let op = "release old generations";
-        self.0.index.write(op, |tx| collection::release_old_generations(tx, keep).map_err(sql(op)))
-    }
-
-    /// What has no root and was idle long enough, least recently used first.
-    fn plan(&self, ask: &Gc, kept: &mut Kept) -> Result<Vec<EnvRow>> {
-        let now = self.0.clock.now();
-        let idle = ask.idle.unwrap_or(self.0.settings.gc.idle);
         let grace = self.0.index.meta(GRACE)?.and_then(|at| at.parse::<Timestamp>().ok()).is_some_and(|at| now < at);
-        let mut plan = Vec::new();
-        for Candidate { env, bound, retained, pinned } in
-            self.0.index.read("list environments", collection::candidates)?
-        {
-            // A use in the future is a clock that went back: as young as can be.
-            let idle_for = Duration::try_from(now.duration_since(env.last_used_at)).unwrap_or_default();
-            if pinned {
-                kept.pinned += 1;
-            } else if retained {
-                kept.retained += 1;
-            } else if bound {
-                // A current binding: not worth a word.
-            } else if grace || idle_for < idle {
-                kept.young += 1;
-            } else {
-                plan.push(env);
+        let mut wanted = if has_target(ask) { self.missing_bytes(ask)? } else { u64::MAX };
+        let op = "condemn environments";
+        let look = |tx: &rusqlite::Transaction<'_>| {
+            collection::release_old_generations(tx, keep).map_err(sql(op))?;
+            let mut plan = Vec::new();
+            for Candidate { env, bound, retained, pinned } in collection::candidates(tx).map_err(sql(op))? {
+                // A use in the future is a clock that went back: as young as can be.
+                let idle_for = Duration::try_from(now.duration_since(env.last_used_at)).unwrap_or_default();
+                if pinned {
+                    kept.pinned += 1;
+                } else if retained {
+                    kept.retained += 1;
+                } else if bound {
+                    // A current binding: not worth a word.
+                } else if grace || idle_for < idle {
+                    kept.young += 1;
+                } else if wanted > 0 {
+                    wanted = wanted.saturating_sub(env.bytes);
+                    envs::set_state(tx, env.id, &[State::Ready, State::Corrupt], State::Condemned).map_err(sql(op))?;
+                    plan.push(env);
+                }
             }
-        }
-        Ok(plan)
+            Ok(plan)
+        };
+        if ask.dry_run { self.0.index.rehearse(op, look) } else { self.0.index.write(op, look) }
     }
 
-    fn sweep_all(&self, plan: &[EnvRow], ask: &Gc, cancel: &Cancel, done: &mut Collected) -> Result<()> {
+    /// The second step, one environment after the other.
+    fn sweep_all(&self, plan: &[EnvRow], cancel: &Cancel, done: &mut Collected) -> Result<()> {
         let in_use = in_use::scan(&self.0.layout);
         for env in plan {
-            if cancel.is_cancelled() || (has_target(ask) && self.target_met(ask)?) {
-                break;
-            }
+            cancel.check("collecting")?;
             if in_use.by_name.contains_key(env.name.as_str()) {
                 done.kept.leased += 1;
-                continue;
-            }
-            if !self.condemn(env)? {
                 continue;
             }
             match self.sweep(env) {
@@ -134,39 +130,23 @@ impl Store {
         Ok(())
     }
 
-    /// The first step: nothing names it now, in the same transaction that says so (I4).
-    fn condemn(&self, env: &EnvRow) -> Result<bool> {
-        let op = "condemn an environment";
-        self.0.index.write(op, |tx| {
-            if collection::is_referenced(tx, env.id).map_err(sql(op))? {
-                return Ok(false);
-            }
-            envs::set_state(tx, env.id, &[State::Ready, State::Condemned, State::Corrupt], State::Condemned)
-                .map_err(sql(op))
-        })
-    }
-
-    fn target_met(&self, ask: &Gc) -> Result<bool> {
-        let root = self.0.layout.root();
-        let size_met = match ask.max_size {
-            None => true,
+    /// How many bytes must still go until the target is met.
+    fn missing_bytes(&self, ask: &Gc) -> Result<u64> {
+        let over = match ask.max_size {
+            None => 0,
             Some(limit) => {
                 let all = self.0.index.read("list environments", collection::candidates)?;
-                all.iter().map(|candidate| candidate.env.bytes).sum::<u64>() <= limit
+                all.iter().map(|candidate| candidate.env.bytes).sum::<u64>().saturating_sub(limit)
             }
         };
-        let free_met = match ask.min_free {
-            None => true,
+        let short = match ask.min_free {
+            None => 0,
             Some(least) => {
-                let space = probe::space(root)?;
-                match least {
-                    MinFree::Bytes(bytes) => space.free_bytes >= bytes,
-                    #[allow(clippy::cast_precision_loss)]
-                    MinFree::Percent(percent) => space.free_bytes as f64 >= space.total_bytes as f64 * percent / 100.0,
-                }
+                let space = probe::space(self.0.layout.root())?;
+                least.bytes(space.total_bytes).saturating_sub(space.free_bytes)
             }
         };
-        Ok(size_met && free_met)
+        Ok(over.max(short))
     }
 
     /// Trash, staging of dead builders, rows half-way out, directories nobody knows.

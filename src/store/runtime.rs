@@ -31,6 +31,12 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     /// The lock as a file of the language's own format, for `locks/`. The same lock gives the same text.
     fn write_lock(&self, lock: &Lock, interpreter: &Interpreter) -> String;
 
+    /// Reads back what [`Runtime::write_lock`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    fn read_lock(&self, text: &str) -> Result<Lock, String>;
+
     /// Makes the environment in an existing directory that holds nothing but `.lease`. On return every byte is
     /// final but modes and times, which the store sets. An empty lock makes the empty environment and
     /// starts no installer.

@@ -1,0 +1,100 @@
+//! `gc`: collect what nothing keeps.
+
+use std::fmt::Write;
+
+use super::count;
+use crate::cli::args;
+use crate::cli::context::Context;
+use crate::cli::failure::Outcome;
+use crate::cli::style::Paint;
+use crate::cli::{exit, open, units};
+use crate::store::report::Collected;
+
+/// Runs `gc`.
+pub fn run(context: &Context, args: &args::Gc) -> Outcome {
+    let store = open::open(context, context.config()?.settings)?;
+    let request = open::Gc {
+        dry_run: args.dry_run,
+        idle: args.idle,
+        max_size: args.max_size,
+        min_free: args.min_free,
+        drop_retained: args.drop_retained,
+    };
+    let collected = store.gc(&request, context.signals()?.cancel())?;
+    context.out.result(&collected, |text| human(text, &collected, args.dry_run, context.out.paint))?;
+    Ok(code(&collected))
+}
+
+fn code(collected: &Collected) -> u8 {
+    if collected.already_running || !collected.target_reached { exit::AGAIN } else { exit::OK }
+}
+
+fn human(text: &mut String, collected: &Collected, dry_run: bool, paint: Paint) {
+    if collected.already_running {
+        text.push_str("another collector is at work; nothing was done\n");
+        return;
+    }
+    let verb = if dry_run { "would free" } else { "freed" };
+    let _ = writeln!(
+        text,
+        "{verb} {}: {} condemned, {} swept",
+        paint.bold(&units::bytes(collected.freed_bytes)),
+        count(collected.condemned, "environment"),
+        collected.swept
+    );
+    let kinds = &collected.freed_by_kind;
+    for (name, bytes) in [
+        ("environments", kinds.environments),
+        ("staging", kinds.staging),
+        ("trash", kinds.trash),
+        ("cache", kinds.cache),
+        ("logs", kinds.logs),
+    ] {
+        if bytes > 0 {
+            let _ = writeln!(text, "  {name:<13} {:>10}", units::bytes(bytes));
+        }
+    }
+    let kept = &collected.kept;
+    let reasons: Vec<_> = [
+        (kept.leased, "in use"),
+        (kept.retained, "an earlier generation of a pack"),
+        (kept.pinned, "pinned"),
+        (kept.young, "used a short while ago"),
+    ]
+    .into_iter()
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, why)| format!("{number} {why}"))
+    .collect();
+    if !reasons.is_empty() {
+        let _ = writeln!(text, "kept: {}", reasons.join(", "));
+    }
+    if !collected.target_reached {
+        let _ = writeln!(text, "{}", paint.yellow("the target was not reached"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missed_target_and_a_second_collector_are_to_be_tried_again() {
+        let reached = Collected { target_reached: true, ..Collected::default() };
+        assert_eq!(code(&reached), exit::OK);
+        assert_eq!(code(&Collected { target_reached: false, ..Collected::default() }), exit::AGAIN);
+        assert_eq!(code(&Collected { already_running: true, ..reached }), exit::AGAIN);
+    }
+
+    #[test]
+    fn reasons_and_kinds_are_told() {
+        let mut collected = Collected { freed_bytes: 2_000_000, condemned: 1, swept: 1, ..Collected::default() };
+        collected.freed_by_kind.cache = 2_000_000;
+        collected.kept.leased = 3;
+        let mut text = String::new();
+        human(&mut text, &collected, true, Paint::plain());
+        assert_eq!(
+            text,
+            "would free 2.0 MB: 1 environment condemned, 1 swept\n  cache             2.0 MB\nkept: 3 in use\nthe target was not reached\n"
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! The commands, one file each.
+
+mod completions;
+mod config;
+mod doctor;
+mod ensure;
+mod exec;
+mod gc;
+mod list;
+mod reindex;
+mod remove;
+mod resolve;
+mod show;
+mod sync;
+
+use std::path::Path;
+
+use super::args::{Command, Config};
+use super::context::Context;
+use super::failure::Outcome;
+use crate::digest::EnvKey;
+use crate::index::State;
+
+/// Runs a command.
+pub fn run(context: &Context, command: Command) -> Outcome {
+    match command {
+        Command::Ensure(args) => ensure::run(context, &args),
+        Command::Resolve(args) => resolve::run(context, &args),
+        Command::Exec(args) => exec::run(context, &args),
+        Command::Sync(args) => sync::run(context, &args),
+        Command::List(args) => list::run(context, &args),
+        Command::Show(args) => show::run(context, &args),
+        Command::Remove(args) => remove::run(context, &args),
+        Command::Gc(args) => gc::run(context, &args),
+        Command::Reindex => reindex::run(context),
+        Command::Doctor(args) => doctor::run(context, &args),
+        Command::Config(Config::Show) => config::show(context),
+        Command::Completions(args) => completions::run(context, &args),
+    }
+}
+
+/// A key as people see it: enough of it to be the only one, and what `show` takes.
+fn short(key: &EnvKey) -> String {
+    let mut text = format!("env:{key}");
+    text.truncate(16);
+    text
+}
+
+/// An environment's state as the JSON has it.
+fn state(state: State) -> &'static str {
+    match state {
+        State::Ready => "ready",
+        State::Condemned => "condemned",
+        State::Deleting => "deleting",
+        State::Corrupt => "corrupt",
+    }
+}
+
+/// A path and a line end, byte for byte.
+fn path_line(path: &Path) -> Vec<u8> {
+    let mut line = path.as_os_str().as_encoded_bytes().to_vec();
+    line.push(b'\n');
+    line
+}
+
+/// `1 pack`, `2 packs`.
+fn count(number: u64, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}

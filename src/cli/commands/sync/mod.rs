@@ -1,0 +1,151 @@
+//! `sync`: ensure every pack found under some paths.
+//!
+//! One pack's failure is a row of the report; the others go on. Ctrl-C leaves what is finished bound, and the report is
+//! printed all the same.
+
+mod missing;
+mod preview;
+mod report;
+mod work;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::short;
+use crate::cancel::Cancel;
+use crate::cli::args::Sync;
+use crate::cli::context::Context;
+use crate::cli::declare::{self, Found};
+use crate::cli::failure::{Failure, Outcome};
+use crate::cli::open::{self, How, NotEnsured, Store};
+use crate::cli::progress::{self, Progress};
+use crate::cli::{exit, output};
+use crate::pack::PackRef;
+use crate::spec::Declaration;
+use crate::store::report::Ensured;
+use report::{Report, Row, Status};
+
+/// Runs `sync`.
+pub fn run(context: &Context, args: &Sync) -> Outcome {
+    let began = Instant::now();
+    let config = context.config()?;
+    let found = declare::find(&args.paths, config.settings.install.pack_options)?;
+    warn(context, &found);
+    if args.dry_run || args.check {
+        return preview::run(context, args, config, &found, began);
+    }
+    context.warn_of_foreign_settings(&config);
+    let store = open::open_or_create(context, config.settings, args.share_with)?;
+    let leaving = missing::find(args, &found, || Ok(store.list()?))?;
+    missing::confirm(context, args, &leaving)?;
+    let cancel = context.signals()?.cancel();
+    let mut rows = ensure_all(context, &store, &found, args.jobs.into(), cancel);
+    for pack in leaving.packs {
+        rows.push(remove(&store, &pack.pack, pack.origin.as_deref(), cancel));
+    }
+    let interrupted = cancel.is_cancelled();
+    let report = Report::new(rows, &store.list()?, began.elapsed());
+    report.print(context)?;
+    if interrupted {
+        context.out.note("interrupted; what is finished stays, the next run goes on from there");
+        return Ok(context.interrupted());
+    }
+    Ok(report.exit_code())
+}
+
+/// Says what is odd in the declarations, each once.
+fn warn(context: &Context, found: &[Found]) {
+    for (pack, declaration) in found.iter().filter_map(|one| Some((&one.name, one.result.as_ref().ok()?))) {
+        for warning in &declaration.warnings {
+            context.out.warn(&format!("{pack}: {warning}"));
+        }
+    }
+}
+
+/// Works through the packs with some threads and returns a row for each, in their order.
+fn ensure_all(context: &Context, store: &Store, found: &[Found], jobs: usize, cancel: &Cancel) -> Vec<Row> {
+    let paint = context.out.paint_err;
+    let progress = Arc::new(Progress::new(context.progress(), found.len(), paint.is_on()));
+    let order = work::order(found.iter().map(|one| one.result.as_ref().ok().map(|d| d.spec.digest())));
+    let rows = work::each(&order, jobs, |index| {
+        let one = &found[index];
+        // What could not be read, and what an interruption leaves undone, does not show as work.
+        let starts = one.result.is_ok() && !cancel.is_cancelled();
+        if starts {
+            progress.begin(&one.name);
+        }
+        let row = ensure_one(store, one, &progress, cancel);
+        // An interruption is told once, below the table.
+        if row.is_interrupted() {
+            progress.leave(&one.name);
+        } else {
+            progress.finish(&one.name, row.status != Status::Ready, &line(&row, paint));
+        }
+        row
+    });
+    progress.clear();
+    rows.into_iter()
+        .zip(found)
+        .map(|(row, one)| row.unwrap_or_else(|message| Row::failed(one, &Failure::bug(message))))
+        .collect()
+}
+
+fn ensure_one(store: &Store, found: &Found, progress: &Arc<Progress>, cancel: &Cancel) -> Row {
+    let began = Instant::now();
+    let declaration = match &found.result {
+        Ok(declaration) => declaration,
+        Err(failure) => return Row::failed(found, failure),
+    };
+    let about = |error| Failure::from(error).about(&declaration.pack);
+    if let Err(error) = cancel.check("waiting for its turn") {
+        return Row::failed(found, &about(error));
+    }
+    let row = match ensure(store, declaration, &found.name, progress, cancel) {
+        Ok(ensured) => Row::ready(found, &ensured),
+        Err(NotEnsured { error, kept: None }) => Row::failed(found, &about(error)),
+        Err(NotEnsured { error, kept: Some(kept) }) => Row::kept(found, &kept, &about(error)),
+    };
+    row.after(began.elapsed())
+}
+
+fn ensure(
+    store: &Store,
+    declaration: &Declaration,
+    name: &str,
+    progress: &Arc<Progress>,
+    cancel: &Cancel,
+) -> Result<Ensured, NotEnsured> {
+    let how = How { origin: declaration.origin.clone(), ..How::default() };
+    let (progress, name) = (Arc::clone(progress), name.to_owned());
+    let on_phase = Arc::new(move |what: &str| progress.phase(&name, what));
+    open::ensure(store, &declaration.pack, Some(declaration.spec.clone()), &how, on_phase, cancel)
+}
+
+fn remove(store: &Store, pack: &PackRef, origin: Option<&Path>, cancel: &Cancel) -> Row {
+    let removed = cancel.check("removing").and_then(|()| store.remove(pack, false));
+    Row::removed(pack, origin, removed.map_err(|error| Failure::from(error).about(pack)))
+}
+
+/// The line that stands in a log for a finished pack.
+fn line(row: &Row, paint: crate::cli::style::Paint) -> String {
+    let what = match (row.status, row.outcome) {
+        (Status::Ready, Some(outcome)) => paint.green(report::came(outcome)),
+        (Status::Kept, _) => paint.yellow("kept"),
+        _ => paint.red("failed"),
+    };
+    let env = row.env.as_ref().map(short);
+    progress::summary(&row.pack, &what, env.as_deref(), row.millis, row.error.as_ref().map(|e| e.message.as_str()))
+}
+
+/// 1 if a pack could not be done, whatever it was: the report says for each whether trying again may help.
+fn code(is_done: bool) -> u8 {
+    if is_done { exit::OK } else { exit::FAILED }
+}
+
+/// Tells each failure once more in full, below the table, where people look.
+fn explain(context: &Context, failures: &[(String, String)]) {
+    for (pack, text) in failures {
+        output::stderr(&format!("\n{}\n{}", context.out.paint_err.bold(pack), text.trim_end()));
+    }
+}

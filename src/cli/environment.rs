@@ -1,0 +1,76 @@
+//! [`Environment`]: the process's environment variables, read once, so that what depends on them can be tried
+//! with any map.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+/// Environment variables. An empty value counts as unset.
+#[derive(Debug, Clone, Default)]
+pub struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// The variables of this process.
+    pub fn of_process() -> Self {
+        Self(std::env::vars_os().collect())
+    }
+
+    /// A variable's value.
+    pub fn value(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether a variable is set to something that does not mean no.
+    pub fn flag(&self, name: &str) -> bool {
+        self.value(name)
+            .is_some_and(|value| !["0", "false", "no", "off", "n", "f"].iter().any(|no| value.eq_ignore_ascii_case(no)))
+    }
+
+    /// A variable that holds an absolute path. The XDG base directory specification has relative ones ignored.
+    pub fn absolute(&self, name: &str) -> Option<PathBuf> {
+        self.value(name).map(PathBuf::from).filter(|path| path.is_absolute())
+    }
+
+    /// The user's home.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.absolute("HOME")
+    }
+
+    /// `XDG_CONFIG_HOME`, else `~/.config`.
+    pub fn config_home(&self) -> Option<PathBuf> {
+        self.absolute("XDG_CONFIG_HOME").or_else(|| Some(self.home()?.join(".config")))
+    }
+
+    /// `XDG_DATA_HOME`, else `~/.local/share`.
+    pub fn data_home(&self) -> Option<PathBuf> {
+        self.absolute("XDG_DATA_HOME").or_else(|| Some(self.home()?.join(".local/share")))
+    }
+}
+
+impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_and_no_are_not_set() {
+        for (value, expected) in
+            [("", false), ("0", false), ("false", false), ("No", false), ("1", true), ("true", true), ("yes", true)]
+        {
+            let environment = Environment::from_iter([("X", value)]);
+            assert_eq!(environment.flag("X"), expected, "{value}");
+        }
+        assert!(!Environment::default().flag("X"));
+    }
+
+    #[test]
+    fn relative_base_directories_are_ignored() {
+        let environment = Environment::from_iter([("HOME", "/home/u"), ("XDG_DATA_HOME", "data")]);
+        assert_eq!(environment.data_home(), Some(PathBuf::from("/home/u/.local/share")));
+    }
+}

@@ -1,0 +1,232 @@
+//! The long help texts: what a command does, an example, and the exit codes where they are special.
+
+/// `envstore --help`, above.
+pub const ABOUT: &str = "\
+Keeps one immutable environment for each distinct set of locked dependencies.
+
+A pack declares what it needs; `ensure` locks that, finds or builds the environment, and binds the pack to it. Packs \
+whose declarations lock to the same artifacts share one environment. Workers then ask `resolve` or go through \
+`exec`, which costs next to nothing.";
+
+/// `envstore --help`, below.
+pub const AFTER: &str = "\
+Getting started:
+  envstore ensure aws.s3 --with 'boto3>=1.34'     build an environment for one pack
+  envstore exec aws.s3 -- python -c 'import boto3'
+  envstore sync /opt/packs                        ensure every pack in a directory
+  envstore list                                   see what there is
+
+Exit codes:
+  0        done, also when there was nothing to do
+  1        failed, trying again will not help (sync: a pack failed)
+  2        wrong arguments or configuration
+  3        damage found
+  4        try again: busy, timed out, index unreachable, credentials refused, no space
+  5        no such pack, environment or generation
+  6        not permitted here: read-only, other owner, unsupported filesystem, newer format
+  70       a mistake in envstore
+  125-127  exec: envstore failed, the command cannot be run, the command was not found
+  130 143  interrupted by Ctrl-C or SIGTERM, after tidying up
+
+Environment:
+  ENVSTORE_STORE      the store's directory, as --store
+  ENVSTORE_CONFIG     the configuration file, as --config
+  ENVSTORE_READ_ONLY  1: as --read-only
+  ENVSTORE_OFFLINE    1: as --offline
+  NO_COLOR            anything: no colours
+
+Files:
+  /etc/envstore/config.toml, $XDG_CONFIG_HOME/envstore/config.toml";
+
+/// `ensure --help`, above.
+pub const ENSURE: &str = "\
+Gives a pack the environment its declaration asks for, and prints the path of that environment's interpreter.
+
+The first of these that holds: the pack's environment already answers the declaration (hit); an environment for the \
+same declaration or the same lock stands and is shared (shared); it is built (built). Running it again changes \
+nothing until the declaration changes, or --upgrade asks for newer versions.
+
+Without -r, --with or --from the declaration recorded for the pack is ensured again.";
+
+/// `ensure --help`, below.
+pub const ENSURE_AFTER: &str = "\
+Examples:
+  envstore ensure aws.s3 -r requirements.txt
+  envstore ensure aws.s3 --with 'boto3>=1.34' --with six --python '>=3.9,<3.13'
+  envstore ensure aws.s3 --from /opt/packs/aws.s3
+  envstore ensure aws.s3 --upgrade                newer versions, same declaration
+  envstore ensure plain -r /dev/null              a pack without dependencies
+
+If it fails the pack keeps the environment it had (outcome `kept`), and the exit code is that of the failure. With \
+--allow-kept it is 0 if the environment kept still answers the declaration, which is so when an upgrade failed.";
+
+/// `resolve --help`, above.
+pub const RESOLVE: &str = "\
+Prints the path of the interpreter of a pack's environment. It locks nothing, builds nothing, writes nothing and needs no \
+network.
+
+The path stays good while the pack is bound to the environment and for the time generations are retained. `exec` also \
+keeps the environment for as long as the command runs.";
+
+/// `resolve --help`, below.
+pub const RESOLVE_AFTER: &str = "\
+Example:
+  \"$(envstore resolve aws.s3)\" action.py
+
+Exit code 5: the pack has no environment.";
+
+/// `exec --help`, above.
+pub const EXEC: &str = "\
+Becomes a command inside a pack's environment. The command is looked up in the environment's `bin` first, so `python` is the \
+environment's interpreter. The environment cannot be collected while the command or a descendant of it runs.
+
+Set: VIRTUAL_ENV, ENVSTORE_ENV, PYTHONDONTWRITEBYTECODE=1, PATH with the environment's `bin` in front. Dropped: PYTHONHOME, \
+PYTHONPATH, PYTHONOPTIMIZE, PYTHONPLATLIBDIR, PYTHONPYCACHEPREFIX.";
+
+/// `exec --help`, below.
+pub const EXEC_AFTER: &str = "\
+Examples:
+  envstore exec aws.s3 -- python action.py --verbose
+  envstore exec web -- flask --version
+
+Exit codes: those of the command; 126 if it cannot be run, 127 if it was not found; 5 if there is no such pack, and 125 \
+if envstore failed for a reason that is code 1 elsewhere.";
+
+/// `sync --help`, above.
+pub const SYNC: &str = "\
+Ensures every pack found under the given paths, goes on when one fails, and ends with a table of packs, environments and \
+interpreters and what sharing saved.
+
+A path is a directory of packs, one pack (a directory with a pack.yaml or a requirements.txt), a requirements file, or a \
+`.jsonl` list with one object a line: `pack_ref`, `requirements` (text) or `dependencies` (a list), and optionally \
+`python_versions`.";
+
+/// `sync --help`, below.
+pub const SYNC_AFTER: &str = "\
+Examples:
+  envstore sync /opt/packs
+  envstore sync /opt/packs --dry-run              what would be done
+  envstore sync /opt/packs --check                for deployments: exit 1 if something is to be done
+  envstore sync fleet.jsonl -j 16 --format json
+  envstore sync /opt/packs --remove-missing       packs that left the directory leave the store
+
+Exit code 1: a pack failed; the others were done. Ctrl-C: what is finished stays, the table is printed, exit code 130.";
+
+/// `list --help`, above.
+pub const LIST: &str = "\
+Lists the packs, each with its environment, interpreter and size. Packs that share an environment show the same key.";
+
+/// `list --help`, below.
+pub const LIST_AFTER: &str = "\
+Examples:
+  envstore list
+  envstore list --group-by env                    environments, each with its packs
+  envstore list --all                             also environments that no pack is bound to
+  envstore list --stale                           packs whose new declaration could not be met";
+
+/// `show --help`, above.
+pub const SHOW: &str = "\
+Shows a pack: its declaration, environment, distributions and generations. Or an environment, by the beginning of its key.";
+
+/// `show --help`, below.
+pub const SHOW_AFTER: &str = "\
+Examples:
+  envstore show aws.s3
+  envstore show env:mfrggzdf";
+
+/// `remove --help`, above.
+pub const REMOVE: &str = "\
+Forgets a pack. Its environment is deleted at once if no other pack, generation or running process keeps it.";
+
+/// `remove --help`, below.
+pub const REMOVE_AFTER: &str = "\
+Examples:
+  envstore remove aws.s3
+  envstore remove aws.s3 --keep-history           its generations stay
+
+Exit code 5: there is no such pack.";
+
+/// `gc --help`, above.
+pub const GC: &str = "\
+Collects what nothing keeps: what interrupted builds left, downloads that can be fetched again, old logs, then environments \
+that no pack, no retained generation and no running process keeps. What is in use is never touched.
+
+Collection also happens by itself after builds, at most daily, when a limit of the configuration is passed.";
+
+/// `gc --help`, below.
+pub const GC_AFTER: &str = "\
+Examples:
+  envstore gc --dry-run
+  envstore gc --max-size 20GiB
+  envstore gc --min-free 10% --drop-retained
+
+Exit code 4: the target could not be reached (the reasons are told), or another collector is at work.";
+
+/// `reindex --help`, above.
+pub const REINDEX: &str = "\
+Makes the index anew from what stands in the store: manifests, bindings, generations and locks. For a lost or damaged \
+index.db; no environment is touched.";
+
+/// `reindex --help`, below.
+pub const REINDEX_AFTER: &str = "\
+Example:
+  envstore reindex
+
+Exit code 3: something could not be read and is named.";
+
+/// `doctor --help`, above.
+pub const DOCTOR: &str = "\
+Looks for what is wrong and says what to do about it: the filesystem, the installer, interpreters that moved, the index, \
+environments. It changes nothing.";
+
+/// `doctor --help`, below.
+pub const DOCTOR_AFTER: &str = "\
+Examples:
+  envstore doctor
+  envstore doctor aws.s3
+
+Exit code 3: there is damage.";
+
+/// `config show --help`, above.
+pub const CONFIG_SHOW: &str = "\
+Shows each setting with its value and where that comes from: a flag, a variable, a file or the default. Secrets are not shown, \
+only where they are read.
+
+`/etc/envstore/config.toml` is read first, then `$XDG_CONFIG_HOME/envstore/config.toml`; a key in the second replaces the same \
+key of the first (all [[index]] entries count as one key). --config reads one file instead of both.";
+
+/// `config show --help`, below.
+pub const CONFIG_SHOW_AFTER: &str = "\
+Examples:
+  envstore config show
+  envstore config show --format json
+
+A configuration:
+  [[index]]
+  name = \"corp\"
+  url = \"https://packages.corp.example/simple/\"
+  default = true                                  # replaces PyPI
+  credentials = { command = [\"print-token\"], ttl = \"11h\" }
+                                                  # or { env = \"CORP_TOKEN\", username = \"x\" }, { netrc = true }, { file = \"…\" }
+  [install]
+  timeout = \"20m\"
+  jobs = 2
+  [lock]
+  prefer = \"newest\"                               # or a file of known-good versions
+  minimum = [\"urllib3>=2.2.2\"]
+  [gc]
+  max_size = \"50G\"
+  min_free = \"10%\"
+  retain_generations = 1
+  [python]
+  default = \"3.11\"";
+
+/// `completions --help`, above.
+pub const COMPLETIONS: &str = "Prints a completion script for a shell.";
+
+/// `completions --help`, below.
+pub const COMPLETIONS_AFTER: &str = "\
+Examples:
+  envstore completions bash > ~/.local/share/bash-completion/completions/envstore
+  envstore completions zsh > ~/.zfunc/_envstore
+  envstore completions fish > ~/.config/fish/completions/envstore.fish";

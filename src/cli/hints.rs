@@ -1,0 +1,94 @@
+//! What to do about a failure: one sentence for each kind that has one.
+
+use super::failure::{Failure, Trouble};
+use crate::error::{Error, Kind};
+
+/// The hint for a failure.
+pub fn hint(failure: &Failure) -> Option<String> {
+    if let Trouble::Library(error) = &failure.trouble {
+        match error.as_ref() {
+            Error::NoStore { .. } => {
+                return Some(
+                    "`envstore ensure` creates a store; --store or ENVSTORE_STORE names one that is elsewhere".into(),
+                );
+            }
+            Error::NoPack(_) => {
+                return Some("`envstore list` shows the packs there are; `envstore ensure` makes one".into());
+            }
+            Error::NoEnv(_) => {
+                return Some(
+                    "`envstore list --all` shows what there is; `env:` is followed by at least 8 characters of the key"
+                        .into(),
+                );
+            }
+            Error::Corrupt { .. } => {
+                let again = failure.pack.as_ref().map(|pack| format!("`envstore ensure {pack}` makes it again; "));
+                return Some(again.unwrap_or_default() + "`envstore doctor` looks for more damage");
+            }
+            Error::FailedBefore { .. } => {
+                return Some("change the declaration, or wait for ten minutes".into());
+            }
+            _ => {}
+        }
+    }
+    of_kind(failure.kind()).map(str::to_owned)
+}
+
+/// The hint for a kind.
+fn of_kind(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::Usage => Some("`envstore help` explains the commands"),
+        Kind::InvalidSpec => Some("mend the declaration at the place named, then run the command again"),
+        Kind::InvalidConfig => Some("`envstore help config show` has an example with every section"),
+        Kind::NoInterpreter => Some(
+            "install an interpreter that fits, or name where there is one: `[python] interpreters` or `installations`",
+        ),
+        Kind::NoSolution => Some("loosen a requirement, or ask for another interpreter with --python"),
+        Kind::HashMismatch => {
+            Some("an artifact changed after it was published or on the way; ask whoever runs the index before going on")
+        }
+        Kind::Network => Some("check the connection, proxy and index; behind a site's own CA set `install.ca_bundle`"),
+        Kind::Credentials => Some("check `credentials` of the `[[index]]` in the configuration"),
+        Kind::Offline => Some("run it once without --offline (ENVSTORE_OFFLINE, `install.offline`)"),
+        Kind::SourceBuild => Some(
+            "a compiler or a library's headers may be missing; a version with a wheel for this interpreter needs none",
+        ),
+        Kind::Installer => Some("the log has the installer's whole output; `envstore doctor` looks at the installer"),
+        Kind::UnsafeArtifact => Some("pin another version of that artifact, and tell who publishes it"),
+        Kind::Timeout => Some("try again, or raise `install.timeout` or `install.silence_timeout`"),
+        Kind::Busy => Some("try again in a moment"),
+        Kind::Interrupted => None,
+        Kind::NotFound => Some("`envstore list` shows what there is"),
+        Kind::NotPermitted => {
+            Some("a store is written by the user who owns it; others can resolve, exec, list and show")
+        }
+        Kind::UnsupportedFilesystem => {
+            Some("choose a directory on a local filesystem such as ext4, xfs or btrfs with --store")
+        }
+        Kind::UnsupportedFormat => Some("use a newer release of envstore"),
+        Kind::Corrupt => Some("`envstore doctor` looks for more; `envstore reindex` makes a damaged index anew"),
+        Kind::NoSpace => Some("`envstore gc` frees what nothing keeps"),
+        Kind::Io => None,
+        Kind::Index => Some("try again; if it stays, `envstore doctor`, then `envstore reindex`"),
+        Kind::Bug => Some("this is a mistake in envstore: please report the message and the command"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::exit::EVERY_KIND;
+    use super::*;
+
+    #[test]
+    fn commands_named_in_hints_exist() {
+        use clap::CommandFactory;
+        let command = super::super::args::Cli::command();
+        for (kind, _) in EVERY_KIND {
+            let text = of_kind(kind).unwrap_or_default();
+            for (_, rest) in text.match_indices("`envstore ").map(|(at, what)| (at, &text[at + what.len()..])) {
+                let name: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
+                assert!(name == "help" || command.find_subcommand(&name).is_some(), "{kind:?}: {name}");
+            }
+        }
+    }
+}

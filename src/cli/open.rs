@@ -1,0 +1,102 @@
+//! The one place where the command line meets the store.
+
+use std::sync::Arc;
+
+use super::args;
+use super::context::Context;
+use super::failure::Failure;
+use crate::cancel::Cancel;
+use crate::error::Error;
+use crate::pack::PackRef;
+use crate::runtime::python::Python;
+use crate::settings::Settings;
+use crate::spec::Spec;
+use crate::store::report::Ensured;
+use crate::store::{Ensure, EnsureError, ShareWith};
+pub use crate::store::{Gc, Store};
+
+/// How `ensure` is to be done, beside the declaration.
+#[derive(Debug, Clone, Default)]
+pub struct How {
+    /// Where `sync` found the declaration.
+    pub origin: Option<std::path::PathBuf>,
+    /// Lock again.
+    pub upgrade: bool,
+    /// Build again.
+    pub rebuild: bool,
+}
+
+/// What is told while `ensure` works: what is being done, e.g. `installing 12 packages`.
+pub type OnPhase = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Why `ensure` failed, and the environment the pack keeps.
+#[derive(Debug)]
+pub struct NotEnsured {
+    /// Why.
+    pub error: Error,
+    /// What it keeps.
+    pub kept: Option<Box<Ensured>>,
+}
+
+/// Opens the store for a command that works with what is there.
+pub fn open(context: &Context, settings: Settings) -> Result<Store, Failure> {
+    build(context, settings, None)
+}
+
+/// Opens the store, and creates it if it is not there.
+pub fn open_or_create(
+    context: &Context,
+    settings: Settings,
+    share_with: Option<args::ShareWith>,
+) -> Result<Store, Failure> {
+    build(
+        context,
+        settings,
+        Some(match share_with {
+            None => ShareWith::default(),
+            Some(args::ShareWith::Group) => ShareWith::Group,
+            Some(args::ShareWith::All) => ShareWith::All,
+        }),
+    )
+}
+
+fn build(context: &Context, settings: Settings, create: Option<ShareWith>) -> Result<Store, Failure> {
+    let python = Arc::new(Python::new(&settings));
+    let mut builder = Store::builder(context.root()?.path)
+        .runtime(python)
+        .settings(settings)
+        .read_only(context.read_only().is_some());
+    if let Some(share_with) = create {
+        builder = builder.create(true).share_with(share_with);
+    }
+    let store = builder.open()?;
+    context.out.set_store(store.id());
+    if let Some(recovered) = store.recovered() {
+        context.out.warn(&format!(
+            "the index was lost or damaged and was made anew from the store's files: {} packs, {} environments",
+            recovered.packs, recovered.environments
+        ));
+    }
+    Ok(store)
+}
+
+/// Ensures a pack: by a declaration, or by the recorded one.
+pub fn ensure(
+    store: &Store,
+    pack: &PackRef,
+    spec: Option<Spec>,
+    how: &How,
+    on_phase: OnPhase,
+    cancel: &Cancel,
+) -> Result<Ensured, NotEnsured> {
+    let ask = spec
+        .map_or_else(Ensure::recorded, Ensure::new)
+        .origin(how.origin.clone())
+        .upgrade(how.upgrade)
+        .rebuild(how.rebuild)
+        // Who asks by hand may have mended what failed a minute ago.
+        .retry_failed(true)
+        .on_progress(on_phase);
+    let ready = store.ensure(pack, &ask, cancel);
+    ready.map(|ready| ready.report).map_err(|EnsureError { error, kept }| NotEnsured { error, kept })
+}

@@ -1,0 +1,133 @@
+//! Bytecode, compiled by a script of ours that the environment's own interpreter runs.
+//!
+//! Unchecked-hash files (PEP 552) never go stale, so an environment that cannot be written starts as fast as
+//! one that can. File names in the code are relative to the environment; Python puts the true ones in when
+//! it loads a file from bytecode. CPython's output depends on reference counts and hash seeds: the seed is
+//! fixed and the code is written twice, which leaves few files that differ from one run to another. Hence
+//! bytecode is derived, outside the tree digest.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use super::tidy::Tree;
+use crate::error::{Error, InstallerCause, Phase, Result};
+use crate::process;
+use crate::store::runtime::Job;
+
+/// How often a run goes on behind a file that made the interpreter crash.
+const CRASHES: usize = 16;
+/// What the script exits with when the disk is full (ENOSPC).
+const NO_SPACE: i32 = 28;
+
+/// What became of the sources.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Compiled {
+    /// The bytecode files, relative, sorted.
+    pub derived: Vec<String>,
+    /// The sources that cannot be compiled, relative, sorted.
+    pub uncompiled: Vec<String>,
+}
+
+/// A source and where its bytecode goes.
+type Pair = (String, String);
+
+/// Compiles every `.py` below `lib` whose bytecode is not there yet. Runs the interpreter also when there is
+/// none, which shows that it starts.
+///
+/// # Errors
+/// [`Error::Installer`] when the interpreter does not start or cannot write.
+pub(crate) fn compile(job: &Job<'_>, env_dir: &Path, tree: &Tree) -> Result<Compiled> {
+    let tag = job.interpreter.fact("cache_tag").unwrap_or_default();
+    let mut pairs: VecDeque<Pair> = tree
+        .files()
+        .filter_map(|source| Some((source.to_owned(), target(source, tag)?)))
+        .filter(|(_, target)| tree.node(target).is_none())
+        .collect();
+    let mut done = Compiled::default();
+    for _ in 0..CRASHES {
+        let (status, said, stderr) = run(job, env_dir, &pairs)?;
+        let Some(answers) = said.strip_prefix(b"S") else { return Err(failed(job, status, &stderr)) };
+        for answer in answers.iter().filter(|answer| matches!(answer, b'.' | b'x')) {
+            let Some((source, target)) = pairs.pop_front() else { break };
+            if *answer == b'.' { done.derived.push(target) } else { done.uncompiled.push(source) }
+        }
+        if status.success() && answers.ends_with(b"E") {
+            done.derived.sort();
+            done.uncompiled.sort();
+            return Ok(done);
+        }
+        // A source can overflow the compiler's stack: that file is left out.
+        match pairs.pop_front() {
+            Some((source, _)) if is_crash(status) => done.uncompiled.push(source),
+            _ => return Err(failed(job, status, &stderr)),
+        }
+    }
+    Err(Error::Installer {
+        phase: Phase::Finish,
+        cause: InstallerCause::Other,
+        summary: format!("the interpreter crashed on {CRASHES} source files"),
+        tail: done.uncompiled,
+        log: job.log.path().map(Path::to_owned),
+    })
+}
+
+/// Where a source's bytecode goes (PEP 3147); none for what is no source.
+fn target(source: &str, tag: &str) -> Option<String> {
+    let (dir, name) = source.strip_prefix("lib/")?.rsplit_once('/')?;
+    let stem = name.strip_suffix(".py").filter(|stem| !stem.is_empty())?;
+    Some(format!("lib/{dir}/__pycache__/{stem}.{tag}.pyc"))
+}
+
+fn run(job: &Job<'_>, env_dir: &Path, pairs: &VecDeque<Pair>) -> Result<(ExitStatus, Vec<u8>, String)> {
+    let list = job.scratch.join("compile.list");
+    let names: String = pairs.iter().map(|(source, target)| format!("{source}\0{target}\0")).collect();
+    fs::write(&list, names).map_err(Error::io("write", &list))?;
+    let mut command = Command::new(env_dir.join("bin/python"));
+    // Not `-I`: it would ignore the hash seed. Not `site`: `.pth` files run code of the artifacts.
+    command.args(["-S", "-s", "-B", "-c", include_str!("compile.py")]).arg(env_dir).arg(&list);
+    command.env_clear().env("PYTHONHASHSEED", "0").env("LC_ALL", "C.UTF-8").env("PYTHONUTF8", "1").current_dir("/");
+    let finished = process::run(command, "compiling bytecode", job.log, job.limits, job.cancel, job.lease)?;
+    fs::remove_file(&list).map_err(Error::io("remove", &list))?;
+    Ok((finished.status, finished.stdout, finished.stderr))
+}
+
+/// SIGILL, SIGABRT, SIGBUS, SIGSEGV: the interpreter's own end, not somebody's kill.
+fn is_crash(status: ExitStatus) -> bool {
+    matches!(status.signal(), Some(4 | 6 | 7 | 11))
+}
+
+fn failed(job: &Job<'_>, status: ExitStatus, stderr: &str) -> Error {
+    let (cause, summary) = if status.code() == Some(NO_SPACE) {
+        (InstallerCause::NoSpace, "no space left for bytecode".to_owned())
+    } else {
+        (
+            InstallerCause::Other,
+            format!("`{}` does not run in the environment ({status})", job.interpreter.path.display()),
+        )
+    };
+    Error::Installer {
+        phase: Phase::Finish,
+        cause,
+        summary,
+        tail: stderr.lines().map(str::to_owned).collect(),
+        log: job.log.path().map(Path::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sources_below_lib_have_bytecode() {
+        let tag = "cpython-311";
+        let known = target("lib/python3.11/site-packages/a.b.py", tag);
+        assert_eq!(known.as_deref(), Some("lib/python3.11/site-packages/__pycache__/a.b.cpython-311.pyc"));
+        for other in ["bin/x.py", "lib/x/a.pyi", "lib/x/.py", "share/a.py"] {
+            assert_eq!(target(other, tag), None, "{other}");
+        }
+    }
+}

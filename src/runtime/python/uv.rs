@@ -1,0 +1,180 @@
+//! uv's two verbs here: `uv pip compile` makes a lock, `uv pip sync` installs one.
+//!
+//! The lock decides, not the installer: compile lists every file that fits, [`super::pick`] chooses one a package, and
+//! sync is given a lock file that leaves no choice. (`name==version --hash=…` would not do: for find-links and
+//! indexes without digests uv picks first and compares then.)
+
+mod invocation;
+mod options;
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use self::invocation::Invocation;
+use super::classify::Verdict;
+use super::pick::{self, Asks, Rules};
+use super::pylock::{self, Package};
+use super::source_dir;
+use super::tool::Tool;
+use crate::error::{Error, InstallerCause, Phase, Result};
+use crate::lock::{Artifact, Lock};
+use crate::settings::{Prefer, Settings};
+use crate::spec::{Requirement, Spec};
+use crate::store::runtime::Job;
+
+/// Makes the lock of a spec for the job's interpreter. `rank` says how well a wheel's file name fits it, more is
+/// better.
+///
+/// # Errors
+///
+/// [`Error::Installer`] in phase [`Phase::Lock`], sorted by cause.
+pub(crate) fn lock<R: Ord>(
+    job: &Job<'_>,
+    tool: &Tool,
+    spec: &Spec,
+    deadline: Instant,
+    rank: &dyn Fn(&str) -> Option<R>,
+) -> Result<Lock> {
+    if spec.is_empty() {
+        return Ok(Lock::default());
+    }
+    let invocation = Invocation::new(job, tool, Phase::Lock, deadline);
+    let install = &job.settings.install;
+    let rules = Rules::of(spec, install.allow_source).map_err(|verdict| invocation.refused(verdict))?;
+    let options = options::translate(&spec.options);
+    for option in &options.ignored {
+        job.log.line(&format!("the option {option} means nothing to uv and is passed over"));
+    }
+
+    let requirements = job.scratch.join("requirements.in");
+    let seed = spec.seed.iter().map(String::as_str);
+    write_lines(&requirements, spec.requirements.iter().map(Requirement::line).chain(seed))?;
+    let constraints = job.scratch.join("constraints.in");
+    let minimum = job.settings.lock.minimum.iter().map(String::as_str);
+    write_lines(&constraints, spec.constraints.iter().map(Requirement::line).chain(minimum))?;
+
+    let mut arguments: Vec<OsString> = ["pip", "compile"].map(OsString::from).into();
+    arguments.extend(["--format", "pylock.toml", "--no-header", "--no-annotate", "--python"].map(OsString::from));
+    arguments.push(job.interpreter.path.clone().into());
+    arguments.extend(options.arguments.iter().map(OsString::from));
+    if !install.allow_source {
+        arguments.push("--no-build".into());
+    }
+    if let Prefer::File(path) = &job.settings.lock.prefer {
+        // An existing output file is what uv prefers; what it writes there is not used.
+        let preferences = job.scratch.join("pylock.preferences.toml");
+        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+        write(&preferences, &options::preferences(&text))?;
+        arguments.extend(["--output-file".into(), preferences.into()]);
+    }
+    arguments.extend(["--constraints".into(), constraints.into(), requirements.into()]);
+
+    (job.progress)("locking");
+    let output = invocation.run(&arguments, &options)?;
+    let pylock = std::str::from_utf8(&output)
+        .map_err(|error| error.to_string())
+        .and_then(|text| pylock::parse(text).map_err(|error| error.to_string()))
+        .map_err(|reason| invocation.other(format!("uv {} answered no lock: {reason}", tool.version)))?;
+    let asks = Asks {
+        rank,
+        directory: &|path| {
+            source_dir::digest(path).map_err(|error| Verdict::new(InstallerCause::Other, error.to_string()))
+        },
+        index: &|package, url| index_of(job.settings, package, url),
+    };
+    pick::pick(&pylock, &rules, job.scratch, &asks).map_err(|verdict| invocation.refused(verdict))
+}
+
+/// Installs a lock's artifacts, and nothing else, into an environment that has its interpreter and nothing else.
+/// An empty lock starts no installer.
+///
+/// # Errors
+///
+/// [`Error::Installer`] in phase [`Phase::Install`], sorted by cause.
+pub(crate) fn install(job: &Job<'_>, tool: &Tool, lock: &Lock, env_dir: &Path, deadline: Instant) -> Result<()> {
+    if lock.packages.is_empty() {
+        return Ok(());
+    }
+    let invocation = Invocation::new(job, tool, Phase::Install, deadline);
+    let mut lock = lock.clone();
+    for (n, package) in lock.packages.iter_mut().enumerate() {
+        if let Artifact::Directory { path, digest } = &mut package.artifact {
+            // What is built is what was locked, and the build writes into nobody's directory.
+            let copy = job.scratch.join(format!("source-{n}"));
+            source_dir::copy(Path::new(path), &copy)?;
+            if source_dir::digest(&copy)? != *digest {
+                let summary = format!("the directory `{path}` is no longer what was locked");
+                return Err(invocation.refused(Verdict::new(InstallerCause::HashMismatch, summary)));
+            }
+            let text = copy.to_str().ok_or_else(|| invocation.other("the store's path is not UTF-8".into()))?;
+            *path = text.to_owned();
+        }
+    }
+    // uv wants `pylock.NAME.toml`.
+    let file = job.scratch.join("pylock.env.toml");
+    write(&file, &pylock::write(&lock, job.interpreter))?;
+
+    let mut arguments: Vec<OsString> = ["pip", "sync", "--preview-features", "pylock"].map(OsString::from).into();
+    arguments.extend(["--link-mode", "copy", "--python"].map(OsString::from));
+    arguments.push(env_dir.join("bin/python").into());
+    // With it uv refuses commits and directories, which have no file to digest; without it the digests of all
+    // others are still compared (tried).
+    let all_files = |artifact: &Artifact| matches!(artifact, Artifact::Wheel { .. } | Artifact::Sdist { .. });
+    if lock.packages.iter().all(|package| all_files(&package.artifact)) {
+        arguments.push("--require-hashes".into());
+    }
+    if !job.settings.install.allow_source {
+        arguments.push("--no-build".into());
+    }
+    arguments.push(file.into());
+
+    (job.progress)(&format!("installing {} distributions", lock.packages.len()));
+    invocation.run(&arguments, &options::Options::default()).map(drop)
+}
+
+/// Which of the configured indexes a file is from, as far as its URL tells: uv says so only sometimes.
+fn index_of(settings: &Settings, package: &Package, url: &str) -> Option<String> {
+    let parse = |text: &str| url::Url::parse(text).ok();
+    let url = parse(url).filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    if let Some(said) = package.index.as_deref().and_then(pylock::canonical_url) {
+        let same = |index: &str| pylock::canonical_url(index).is_some_and(|index| same_but_slash(&index, &said));
+        return settings.indexes.iter().find(|index| same(&index.url)).map(|index| index.name.clone());
+    }
+    let remote_links = settings.install.find_links.iter().any(|link| link.contains("://"));
+    match settings.indexes.as_slice() {
+        [] if !remote_links => Some("pypi".into()),
+        [only] if only.default && !remote_links => Some(only.name.clone()),
+        indexes => {
+            let mut near =
+                indexes.iter().filter(|index| parse(&index.url).is_some_and(|at| at.origin() == url.origin()));
+            near.next().filter(|_| near.next().is_none()).map(|index| index.name.clone())
+        }
+    }
+}
+
+fn same_but_slash(a: &str, b: &str) -> bool {
+    a.trim_end_matches('/') == b.trim_end_matches('/')
+}
+
+/// Writes requirement lines. A line break inside one would be another requirement.
+fn write_lines<'a>(path: &Path, lines: impl Iterator<Item = &'a str>) -> Result<()> {
+    let mut text = String::new();
+    for line in lines {
+        if line.contains(['\n', '\r']) {
+            let reason = format!("`{}` has a line break", line.escape_debug());
+            return Err(Error::InvalidSpec { origin: "the requirements".into(), line: None, reason });
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    write(path, &text)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(Error::io("write", path))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! The store as its users meet it: the real binary, real interpreters, real wheels, real processes.
+//!
+//! Most tests make their own wheels and work offline; `real_index` asks the package index and says loudly when it does not.
+
+mod collect;
+mod commands;
+mod crash;
+mod environment;
+mod index;
+mod readers;
+mod real_index;
+mod share;
+mod support;
+mod together;
