@@ -37,27 +37,7 @@ pub fn file_sha256(path: &Path) -> Result<String> {
 /// # Errors
 /// If something cannot be read, is neither file, directory nor symlink, or there is too much of it.
 pub fn directory_digest(path: &Path) -> Result<FileDigest> {
-    let refused = |path: &Path, reason: &str| Error::InvalidSpec {
-        origin: path.display().to_string(),
-        line: None,
-        reason: reason.to_owned(),
-    };
-    let mut entries = Vec::new();
-    for entry in WalkDir::new(path).min_depth(1).into_iter().filter_entry(|entry| !is_left_out(entry)) {
-        let entry = entry.map_err(|error| {
-            let at = error.path().unwrap_or(path).to_owned();
-            Error::io("read", at)(error.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")))
-        })?;
-        if entry.file_type().is_dir() {
-            continue;
-        }
-        if entries.len() == MAX_ENTRIES {
-            return Err(refused(path, &format!("the directory holds more than {MAX_ENTRIES} files")));
-        }
-        entries.push(entry);
-    }
-    entries.sort_by(|a, b| a.path().as_os_str().cmp(b.path().as_os_str()));
-
+    let entries = directory_entries(path)?;
     let mut canonical = Canonical::new("envstore/directory/v1");
     canonical.count(entries.len());
     for entry in &entries {
@@ -79,6 +59,33 @@ pub fn directory_digest(path: &Path) -> Result<FileDigest> {
         canonical.field(relative.as_os_str().as_bytes()).field(kind).field(digest.as_bytes());
     }
     Ok(canonical.digest())
+}
+
+fn refused(path: &Path, reason: &str) -> Error {
+    Error::InvalidSpec { origin: path.display().to_string(), line: None, reason: reason.to_owned() }
+}
+
+/// The files and links of a source directory that count for its digest, sorted by path: what is built from.
+///
+/// # Errors
+/// If something cannot be read, or there is too much of it.
+pub(crate) fn directory_entries(path: &Path) -> Result<Vec<DirEntry>> {
+    let mut entries = Vec::new();
+    for entry in WalkDir::new(path).min_depth(1).into_iter().filter_entry(|entry| !is_left_out(entry)) {
+        let entry = entry.map_err(|error| {
+            let at = error.path().unwrap_or(path).to_owned();
+            Error::io("read", at)(error.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")))
+        })?;
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        if entries.len() == MAX_ENTRIES {
+            return Err(refused(path, &format!("the directory holds more than {MAX_ENTRIES} files")));
+        }
+        entries.push(entry);
+    }
+    entries.sort_by(|a, b| a.path().as_os_str().cmp(b.path().as_os_str()));
+    Ok(entries)
 }
 
 fn is_left_out(entry: &DirEntry) -> bool {

@@ -5,43 +5,20 @@
 //! behind and version control's own files count for neither.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use walkdir::{DirEntry, WalkDir};
-
-use crate::digest::{Canonical, FileDigest};
 use crate::error::{Error, Result};
+use crate::spec::content::{directory_digest, directory_entries};
 
-/// The digest of domain `envstore/directory/v1`, hex: relative path, kind (`f`, `x`, `l`) and content digest or link
-/// target of every file, sorted by path. Empty directories do not count.
+/// The content digest that the spec of such a directory has too, hex.
 pub(crate) fn digest(directory: &Path) -> Result<String> {
-    let mut canonical = Canonical::new("envstore/directory/v1");
-    for entry in entries(directory)? {
-        let path = entry.path();
-        let relative = path.strip_prefix(directory).unwrap_or(path);
-        canonical.field(relative.as_os_str().as_bytes());
-        if entry.file_type().is_symlink() {
-            let target = fs::read_link(path).map_err(Error::io("read the link", path))?;
-            canonical.field("l").field(target.as_os_str().as_bytes());
-        } else {
-            let meta = fs::metadata(path).map_err(Error::io("stat", path))?;
-            let mut hasher = blake3::Hasher::new();
-            let file = fs::File::open(path).map_err(Error::io("open", path))?;
-            hasher.update_reader(file).map_err(Error::io("read", path))?;
-            let kind = if meta.permissions().mode() & 0o111 == 0 { "f" } else { "x" };
-            canonical.field(kind).field(FileDigest::from(hasher.finalize()).as_bytes());
-        }
-    }
-    let digest: FileDigest = canonical.digest();
-    Ok(digest.to_string())
+    directory_digest(directory).map(|digest| digest.to_string())
 }
 
 /// Copies everything that counts into a directory that does not exist yet.
 pub(crate) fn copy(directory: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).map_err(Error::io("create", to))?;
-    for entry in entries(directory)? {
+    for entry in directory_entries(directory)? {
         let path = entry.path();
         let target = to.join(path.strip_prefix(directory).unwrap_or(path));
         if let Some(parent) = target.parent() {
@@ -57,38 +34,10 @@ pub(crate) fn copy(directory: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The files and links below a directory, sorted. Sockets, pipes and devices are passed over: opening one could
-/// wait for ever.
-fn entries(directory: &Path) -> Result<Vec<DirEntry>> {
-    let mut entries = Vec::new();
-    for entry in WalkDir::new(directory).sort_by_file_name().into_iter().filter_entry(counts) {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(directory).to_owned();
-            let source = error.into_io_error().unwrap_or_else(|| std::io::ErrorKind::InvalidInput.into());
-            Error::Io { op: "read", path, source }
-        })?;
-        if entry.depth() > 0 && (entry.file_type().is_file() || entry.file_type().is_symlink()) {
-            entries.push(entry);
-        }
-    }
-    Ok(entries)
-}
-
-fn counts(entry: &DirEntry) -> bool {
-    if entry.depth() == 0 {
-        return true;
-    }
-    let name = entry.file_name().as_bytes();
-    let is_dir = entry.file_type().is_dir();
-    !(is_dir && matches!(name, b"__pycache__" | b".hg" | b".svn" | b".tox" | b".nox" | b".mypy_cache" | b".pytest_cache")
-        // A worktree's `.git` is a file.
-        || name == b".git"
-        || is_dir && name.ends_with(b".egg-info")
-        || !is_dir && name.ends_with(b".pyc"))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     type Change = fn(&Path) -> std::io::Result<()>;
