@@ -7,7 +7,7 @@
 mod child;
 mod log;
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -78,7 +78,7 @@ pub fn run(
     let program = command.get_program().to_owned();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     child::prepare(&mut command, lease);
-    let mut child = command.spawn().map_err(Error::io("run", &program))?;
+    let mut child = spawn(&mut command).map_err(Error::io("run", &program))?;
     let (sender, chunks) = sync_channel(64);
     let readers = [
         child.stdout.take().map(|pipe| pump(pipe, sender.clone(), Chunk::Out)),
@@ -98,6 +98,20 @@ pub fn run(
     }
     collected?;
     Ok(Finished { status, stdout: output.stdout, stderr: output.stderr.finish() })
+}
+
+/// Starts a command. An executable just written is busy while another thread's fork still holds the descriptor it
+/// was written through (execve(2), `ETXTBSY`): a matter of milliseconds.
+fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    let until = Instant::now() + GRACE;
+    loop {
+        match command.spawn() {
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
+    }
 }
 
 struct Output<'a> {
@@ -225,6 +239,29 @@ mod tests {
         let gone = nix::sys::signal::kill(Pid::from_raw(pid), None);
         let zombie = std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z"));
         assert!(gone.is_err() || zombie, "the grandchild lives on");
+    }
+
+    #[test]
+    fn an_executable_that_is_still_open_for_writing_is_tried_again() {
+        use std::io::Write;
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("tool");
+        std::fs::copy("/bin/true", &path).expect("copies");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+        let mut held = std::fs::File::options().append(true).open(&path).expect("opens");
+        held.write_all(b"\0").expect("writes");
+        assert_eq!(Command::new(&path).spawn().expect_err("busy").kind(), ErrorKind::ExecutableFileBusy);
+        std::thread::scope(|scope| {
+            let log = Log::memory();
+            let work = scope.spawn({
+                let path = path.clone();
+                move || run(Command::new(path), "testing", &log, limits(60_000, 60_000), &Cancel::new(), None)
+            });
+            std::thread::yield_now();
+            drop(held);
+            assert!(work.join().expect("no panic").expect("runs").status.success());
+        });
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -114,24 +114,15 @@ fn version(path: &Path, job: &Job<'_>) -> Result<Option<String>> {
     if let Some(version) = known {
         return Ok(version);
     }
-    let mut busy = 0;
-    let version = loop {
-        let mut command = Command::new(path);
-        command.arg("--version").env_clear();
-        let limits = Limits::starting_now(ANSWER_TIME, ANSWER_TIME);
-        match process::run(command, "asking uv for its version", &Log::memory(), limits, job.cancel, None) {
-            Ok(finished) if finished.status.success() => {
-                break parse_version(&String::from_utf8_lossy(&finished.stdout));
-            }
-            // A child that another thread is just starting still has the descriptor it was written through.
-            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::ExecutableFileBusy && busy < 100 => {
-                busy += 1;
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            // Another platform's executable, a wrapper that fails here, one that hangs: not usable, look further.
-            Ok(_) | Err(Error::Io { .. } | Error::Timeout { .. }) => break None,
-            Err(error) => return Err(error),
-        }
+    let mut command = Command::new(path);
+    command.arg("--version").env_clear();
+    let limits = Limits::starting_now(ANSWER_TIME, ANSWER_TIME);
+    let answer = process::run(command, "asking uv for its version", &Log::memory(), limits, job.cancel, None);
+    let version = match answer {
+        Ok(finished) if finished.status.success() => parse_version(&String::from_utf8_lossy(&finished.stdout)),
+        // Another platform's executable, a wrapper that fails here, one that hangs: not usable, look further.
+        Ok(_) | Err(Error::Io { .. } | Error::Timeout { .. }) => None,
+        Err(error) => return Err(error),
     };
     VERSIONS.lock().unwrap_or_else(PoisonError::into_inner).insert(key, version.clone());
     Ok(version)
