@@ -161,7 +161,7 @@ impl Store {
 
     fn wait(&self, guards: Vec<PathBuf>, what: &str, order: &Order<'_>) -> Result<Guard> {
         let told = |waited: Duration, holder: Option<Holder>| {
-            let by = holder.map(|holder| format!(": {holder}")).unwrap_or_default();
+            let by = holder.map(|holder| format!(": {holder}{}", last_line(holder.log.as_deref()))).unwrap_or_default();
             (order.progress)(&format!("waiting {} s for {what}{by}", waited.as_secs()));
         };
         let deadline = order.limits.deadline;
@@ -275,6 +275,13 @@ pub(super) fn insert_row(tx: &rusqlite::Transaction<'_>, manifest: &Manifest) ->
             created_at: manifest.created_at,
         },
     )
+}
+
+/// The last line of the log that a holder signed with.
+fn last_line(log: Option<&Path>) -> String {
+    let text = log.and_then(|log| fs::read(log).ok()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned();
+    text.lines().rfind(|line| !line.trim().is_empty()).map(|line| format!(": {}", line.trim())).unwrap_or_default()
 }
 
 fn guard_name(path: &Path) -> String {
