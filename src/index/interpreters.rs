@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Index, json};
 use crate::error::Result;
@@ -36,11 +36,6 @@ pub(super) fn interpreter(row: &Row<'_>) -> rusqlite::Result<Interpreter> {
 }
 
 impl Index {
-    /// Remembers an interpreter inside a transaction.
-    pub fn insert_interpreter(tx: &Transaction<'_>, interpreter: &Interpreter) -> rusqlite::Result<i64> {
-        insert(tx, interpreter)
-    }
-
     fn recalled(&self, path: &Path, stamp: FileStamp) -> Result<Option<Interpreter>> {
         self.read("look up an interpreter", |db| {
             db.prepare_cached(

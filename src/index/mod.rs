@@ -32,7 +32,7 @@ pub use envs::{EnvRow, NewEnv, State};
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
-use crate::fs::lock::{self, Mode};
+use crate::fs::lock::Mode;
 use crate::guard::Guard;
 use crate::layout::Layout;
 
@@ -298,9 +298,4 @@ pub fn set_aside(layout: &Layout, into: &Path) -> Result<()> {
         }
     }
     crate::fs::durable::sync_dir(layout.root())
-}
-
-/// Whether a rebuild holds the index at this moment.
-pub fn is_being_rebuilt(layout: &Layout) -> bool {
-    fs::File::open(layout.guard_index()).is_ok_and(|file| lock::try_lock(&file, Mode::Shared) == Ok(false))
 }
