@@ -188,20 +188,29 @@ impl Store {
             if self.0.index.read("look up an environment", |db| envs::by_name(db, &name))?.is_some() {
                 continue;
             }
-            if let Ok(manifest) = Manifest::read(&layout.manifest(&name)) {
-                self.0.index.write(op, |tx| {
-                    if envs::by_key(tx, &manifest.key).map_err(sql(op))?.is_some_and(|env| env.state == State::Ready) {
-                        envs::retire(tx, &manifest.key).map_err(sql(op))?;
+            let manifest_path = layout.manifest(&name);
+            if manifest_path.exists() {
+                // I8: one that cannot be read keeps its environment.
+                let Ok(manifest) = Manifest::read(&manifest_path) else { continue };
+                // Only where nothing answers for its key: what packs are bound to must not move by itself (P14).
+                let adopted = self.0.index.write(op, |tx| {
+                    if envs::by_key(tx, &manifest.key).map_err(sql(op))?.is_some() {
+                        return Ok(false);
                     }
                     let id = insert_row(tx, &manifest).map_err(sql(op))?;
-                    envs::take_over(tx, &manifest.key, id).map_err(sql(op))
+                    envs::take_over(tx, &manifest.key, id).map_err(sql(op))?;
+                    Ok(true)
                 })?;
-                continue;
+                if adopted {
+                    continue;
+                }
             }
             // An orphaned installer still holds a lease.
             if Lease::try_exclusive(&layout.lease(&name))?.is_none() && layout.lease(&name).exists() {
                 continue;
             }
+            // The manifest first: without one the rest counts for nothing.
+            done.freed_by_kind.staging += remove::remove_tree(&manifest_path)?;
             let trash = layout.dir("trash").join(durable::unique(name.as_str()));
             fs::rename(&path, &trash).map_err(Error::io("move to trash", &path))?;
             durable::sync_dir(&layout.dir("envs"))?;

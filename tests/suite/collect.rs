@@ -124,6 +124,25 @@ fn what_dead_processes_left_is_cleared_and_what_is_not_ours_is_not() {
 }
 
 #[test]
+fn a_finished_build_that_nobody_knows_takes_no_pack_from_its_environment() {
+    let world = World::new();
+    world.wheel(&Wheel::new("alpha", "1.0"));
+    let bound = world.ok(["ensure", "pack", "--with", "alpha"]);
+    let name = world.listed("envs").remove(0);
+    // What a builder leaves that dies between its manifest and its row.
+    let (store, orphan) = (world.store(), format!("{name}.7"));
+    let manifest = fs::read_to_string(store.join("manifests").join(format!("{name}.json"))).expect("a manifest");
+    let manifest = manifest.replace(&format!("\"name\":\"{name}\""), &format!("\"name\":\"{orphan}\""));
+    fs::write(store.join("manifests").join(format!("{orphan}.json")), manifest).expect("a manifest");
+    fs::create_dir(store.join("envs").join(&orphan)).expect("a directory");
+    fs::write(store.join("envs").join(&orphan).join(".lease"), "").expect("a lease file");
+    world.ok(["gc", "--idle", "0s"]);
+    assert_eq!(world.ok(["resolve", "pack"]), bound);
+    assert_eq!(world.listed("envs"), std::slice::from_ref(&name));
+    assert_eq!(world.listed("manifests"), [format!("{name}.json")]);
+}
+
+#[test]
 fn two_collectors_do_not_meet() {
     let world = World::new();
     world.wheel(&Wheel::new("alpha", "1.0"));
