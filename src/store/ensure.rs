@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::Store;
 use super::bind::Binding;
-use super::build::{Made, Order};
+use super::make::{Made, Order};
 use super::report::{Cause, Change, Ensured, Outcome};
 use super::resolve::EnvHandle;
 use super::runtime::Distribution;
@@ -205,6 +205,7 @@ impl Store {
             limits: Limits::starting_now(request.ask.timeout.unwrap_or(settings.timeout), settings.silence_timeout),
             cancel: request.cancel,
             progress: &progress,
+            given: None,
             relock: request.ask.upgrade,
             rebuild: request.ask.rebuild,
         };

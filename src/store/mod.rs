@@ -1,6 +1,6 @@
 //! [`Store`]: packs, their bindings and the environments they share.
 //!
-//! One verb a file: [`open`], [`ensure`], [`build`], [`bind`], [`resolve`], [`remove`], [`gc`] (which
+//! One verb a file: [`open`], [`ensure`], [`make`], [`build`], [`bind`], [`resolve`], [`remove`], [`gc`] (which
 //! condemns and [`sweep`]s), [`reindex`], [`inspect`], [`doctor`]. The store alone knows both names on disk and the
 //! index; what is below it knows one of the two.
 
@@ -11,6 +11,7 @@ pub mod ensure;
 pub mod gc;
 pub mod in_use;
 pub mod inspect;
+pub mod make;
 pub mod open;
 pub mod reindex;
 pub mod remove;

@@ -1,0 +1,248 @@
+//! Making environments: which one a declaration becomes, made at most once however many processes ask.
+//!
+//! # Locking
+//! The guard of (declaration, interpreter) is held while it is locked, the guard of the key while its environment
+//! is built; each waiter looks again once it has a guard (P3).
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::Store;
+use super::report::Outcome;
+use super::runtime::{Job, Runtime};
+use crate::cancel::Cancel;
+use crate::digest::EnvKey;
+use crate::error::{Error, Result};
+use crate::fs::lock::Mode;
+use crate::fs::{durable, remove};
+use crate::guard::{Guard, Holder};
+use crate::index::{EnvRow, State, envs, sql};
+use crate::interpreter::Interpreter;
+use crate::lease::Lease;
+use crate::lock::Lock;
+use crate::process::{Limits, Log};
+use crate::spec::Spec;
+
+/// What is wanted of a build.
+pub(super) struct Order<'a> {
+    pub runtime: &'a dyn Runtime,
+    pub spec: &'a Spec,
+    pub interpreter: &'a Interpreter,
+    pub limits: Limits,
+    pub cancel: &'a Cancel,
+    pub progress: &'a (dyn Fn(&str) + Sync),
+    /// Make this lock's environment instead of locking the declaration. What the declaration became is not noted.
+    pub given: Option<&'a Lock>,
+    /// Lock again although the spec became an environment before.
+    pub relock: bool,
+    /// Build again although the key's environment stands.
+    pub rebuild: bool,
+}
+
+/// An environment that is ready, leased.
+pub(super) struct Made {
+    pub env: EnvRow,
+    pub lease: Lease,
+    pub outcome: Outcome,
+    pub log: Option<PathBuf>,
+}
+
+impl Store {
+    /// The environment an order asks for: the one there is, or a new one. N processes that ask at once lock and build
+    /// once; the others wait and share.
+    pub(super) fn make(&self, order: &Order<'_>) -> Result<Made> {
+        match order.given {
+            Some(lock) => self.make_given(order, lock),
+            None => self.make_declared(order),
+        }
+    }
+
+    fn make_declared(&self, order: &Order<'_>) -> Result<Made> {
+        let again = order.relock || order.rebuild;
+        let (spec, interpreter) = (order.spec.digest(), order.interpreter.digest());
+        let find = || -> Result<Option<EnvRow>> {
+            if again {
+                return Ok(None);
+            }
+            if order.spec.is_empty() {
+                // Every empty declaration becomes the one empty environment: no alias is needed to know it.
+                return self.existing(&Lock::default().env_key(&order.interpreter.identity));
+            }
+            self.0.index.read("look up an alias", |db| envs::by_alias(db, &spec, &interpreter))
+        };
+        if let Some(made) = self.shared(find()?)? {
+            return Ok(made);
+        }
+        let guard_path = self.0.layout.guard_spec(&spec, &interpreter);
+        let mut guard = self.wait(vec![guard_path.clone()], "the same declaration", order)?;
+        if let Some(made) = self.shared(find()?)? {
+            return Ok(made);
+        }
+        let workshop = Workshop::new(self, &guard_name(&guard_path))?;
+        guard.sign("locking and building", workshop.log.path());
+        let lock = if order.spec.is_empty() {
+            Lock::default()
+        } else {
+            (order.progress)("locking");
+            order.runtime.lock(&workshop.job(order), order.spec)?
+        };
+        // What the declaration became is noted before its guard is let go: whoever waited must not lock again.
+        self.make_locked(order, &workshop, &lock)
+    }
+
+    fn make_given(&self, order: &Order<'_>, lock: &Lock) -> Result<Made> {
+        let key = lock.env_key(&order.interpreter.identity);
+        if !order.rebuild
+            && let Some(made) = self.shared(self.existing(&key)?)?
+        {
+            return Ok(made);
+        }
+        let workshop = Workshop::new(self, &guard_name(&self.0.layout.guard_env(&key.stem())))?;
+        self.make_locked(order, &workshop, lock)
+    }
+
+    /// The environment of a lock.
+    fn make_locked(&self, order: &Order<'_>, workshop: &Workshop, lock: &Lock) -> Result<Made> {
+        let key = lock.env_key(&order.interpreter.identity);
+        let find = || -> Result<Option<EnvRow>> {
+            let env = if order.rebuild { None } else { self.existing(&key)? };
+            if let Some(env) = &env
+                && order.given.is_none()
+            {
+                self.note_alias(order, env)?;
+            }
+            Ok(env)
+        };
+        if let Some(made) = self.shared(find()?)? {
+            return Ok(made);
+        }
+        let mut guard = self.wait(vec![self.0.layout.guard_env(&key.stem())], "the same environment", order)?;
+        guard.sign("building", workshop.log.path());
+        if let Some(made) = self.shared(find()?)? {
+            return Ok(made);
+        }
+        let slots = (0..self.0.settings.install.jobs.max(1)).map(|n| self.0.layout.guard_slot(n)).collect();
+        let mut slot = self.wait(slots, "a build slot", order)?;
+        slot.sign("building", workshop.log.path());
+        let (env, lease) = self.build(order, &workshop.job(order), &key, lock)?;
+        Ok(Made { env, lease, outcome: Outcome::Built, log: workshop.log.path().map(Path::to_owned) })
+    }
+
+    fn existing(&self, key: &EnvKey) -> Result<Option<EnvRow>> {
+        self.0.index.read("look up an environment", |db| envs::by_key(db, key))
+    }
+
+    fn note_alias(&self, order: &Order<'_>, env: &EnvRow) -> Result<()> {
+        let op = "note what a declaration became";
+        let (spec, interpreter) = (order.spec.digest(), order.interpreter.digest());
+        self.0.index.write(op, |tx| envs::set_alias(tx, &spec, &interpreter, env.id).map_err(sql(op)))
+    }
+
+    /// Leases an environment that stands. A condemned one counts: binding takes it back. None: there is none, or its directory
+    /// is gone.
+    fn shared(&self, env: Option<EnvRow>) -> Result<Option<Made>> {
+        let Some(env) = env else { return Ok(None) };
+        let Some(lease) = Lease::acquire(&self.0.layout.lease(&env.name))? else {
+            self.mark_gone(&env)?;
+            return Ok(None);
+        };
+        Ok(Some(Made { env, lease, outcome: Outcome::Shared, log: None }))
+    }
+
+    /// A row whose directory is gone answers no longer; what was bound to it finds that out when it asks.
+    fn mark_gone(&self, env: &EnvRow) -> Result<()> {
+        if self.0.layout.env(&env.name).exists() {
+            return Ok(());
+        }
+        let op = "mark an environment";
+        self.0.index.write(op, |tx| {
+            envs::set_state(tx, env.id, &[State::Ready, State::Condemned], State::Corrupt).map(drop).map_err(sql(op))
+        })
+    }
+
+    fn wait(&self, guards: Vec<PathBuf>, what: &str, order: &Order<'_>) -> Result<Guard> {
+        let told = |waited: Duration, holder: Option<Holder>| {
+            let by = holder.map(|holder| format!(": {holder}{}", last_line(holder.log.as_deref()))).unwrap_or_default();
+            (order.progress)(&format!("waiting {} s for {what}{by}", waited.as_secs()));
+        };
+        let deadline = order.limits.deadline;
+        Guard::take_any(&guards, Mode::Exclusive, deadline, order.cancel, &told).map_err(|error| match error {
+            Error::Busy { holder, .. } => Error::Busy { what: what.into(), holder },
+            other => other,
+        })
+    }
+}
+
+/// The last line of the log that a holder signed with.
+fn last_line(log: Option<&Path>) -> String {
+    let text = log.and_then(|log| fs::read(log).ok()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(4096)..]).into_owned();
+    text.lines().rfind(|line| !line.trim().is_empty()).map(|line| format!(": {}", line.trim())).unwrap_or_default()
+}
+
+fn guard_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// What a build works in: its log and a private directory.
+struct Workshop<'a> {
+    store: &'a Store,
+    log: Log,
+    scratch: Scratch,
+    cache: PathBuf,
+    tools: PathBuf,
+}
+
+impl<'a> Workshop<'a> {
+    fn new(store: &'a Store, log_name: &str) -> Result<Self> {
+        let layout = &store.0.layout;
+        Ok(Self {
+            store,
+            log: Log::create(&layout.log(log_name))?,
+            scratch: Scratch::new(store)?,
+            cache: layout.dir("cache"),
+            tools: layout.dir("tools"),
+        })
+    }
+
+    fn job<'j>(&'j self, order: &'j Order<'_>) -> Job<'j> {
+        Job {
+            limits: order.limits,
+            settings: &self.store.0.settings,
+            interpreter: order.interpreter,
+            scratch: &self.scratch.dir,
+            cache: &self.cache,
+            tools: &self.tools,
+            log: &self.log,
+            cancel: order.cancel,
+            lease: None,
+            progress: order.progress,
+        }
+    }
+}
+
+/// A private directory under `staging/`, removed when dropped. Its guard tells collectors that its owner lives.
+struct Scratch {
+    top: PathBuf,
+    dir: PathBuf,
+    _guard: Guard,
+}
+
+impl Scratch {
+    fn new(store: &Store) -> Result<Self> {
+        let top = store.0.layout.dir("staging").join(durable::unique("build"));
+        let dir = top.join("work");
+        DirBuilder::new().mode(0o700).create(&top).map_err(Error::io("create", &top))?;
+        let guard = Guard::take(top.join("guard"), Mode::Exclusive, Instant::now(), &Cancel::new(), &|_, _| ())?;
+        DirBuilder::new().mode(0o700).create(&dir).map_err(Error::io("create", &dir))?;
+        Ok(Self { top, dir, _guard: guard })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = remove::remove_tree(&self.top);
+    }
+}
