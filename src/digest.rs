@@ -36,7 +36,7 @@ macro_rules! digest {
 
         impl $name {
             /// The 32 bytes.
-            pub fn as_bytes(&self) -> &[u8; 32] {
+            pub const fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }
         }
@@ -97,6 +97,14 @@ digest!(
 digest!(
     /// The name of an environment: digest of lock, interpreter identity and build options, base32.
     EnvKey, "env key", BASE32
+);
+digest!(
+    /// The identity of a component: an artifact under a kind of interpreter, base32.
+    ComponentId, "component identity", BASE32
+);
+digest!(
+    /// What a derived file (bytecode) is made of and by what, hex.
+    DerivedKey, "derived file's key", HEXLOWER
 );
 digest!(
     /// The digest of a file's bytes, hex.

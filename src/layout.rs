@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{EnvKey, InterpreterDigest, LockDigest, SpecDigest};
+use crate::digest::{EnvKey, FileDigest, InterpreterDigest, LockDigest, SpecDigest};
 use crate::pack::PackRef;
 
 /// The format this release writes. Opening never changes a store's format.
@@ -16,7 +16,7 @@ pub const FORMAT: u32 = 1;
 pub const LEASE: &str = ".lease";
 
 /// The directories under the root, made at creation. The second field: whether readers of another uid look in.
-pub const DIRECTORIES: [(&str, bool); 12] = [
+pub const DIRECTORIES: [(&str, bool); 13] = [
     ("bindings", true),
     ("cache", false),
     ("envs", true),
@@ -24,6 +24,7 @@ pub const DIRECTORIES: [(&str, bool); 12] = [
     ("locks", true),
     ("logs", false),
     ("manifests", true),
+    ("objects", true),
     ("pins", true),
     ("quarantine", false),
     ("staging", false),
@@ -152,6 +153,29 @@ impl Layout {
     /// An environment's manifest. It is written last: no manifest, no environment.
     pub fn manifest(&self, name: &EnvName) -> PathBuf {
         self.dir("manifests").join(format!("{name}.json"))
+    }
+
+    /// A file's bytes, named by their digest; those of executable files end in `x`, for the mode belongs to the inode.
+    pub fn object(&self, digest: &FileDigest, executable: bool) -> PathBuf {
+        let name = digest.to_string();
+        let suffix = if executable { "x" } else { "" };
+        self.dir("objects").join(&name[..2]).join(format!("{name}{suffix}"))
+    }
+
+    /// What [`Layout::object`] says a file under `objects/` is, by its name.
+    pub fn object_of(&self, name: &str) -> Option<(FileDigest, bool)> {
+        let (hex, executable) = name.strip_suffix('x').map_or((name, false), |hex| (hex, true));
+        hex.parse().ok().map(|digest| (digest, executable))
+    }
+
+    /// Held shared while objects are linked and not yet named by a row, exclusive while those that no row names are removed.
+    pub fn guard_objects(&self) -> PathBuf {
+        self.dir("guards").join("objects")
+    }
+
+    /// Held shared by whoever runs an installer, exclusive while its cache is trimmed.
+    pub fn guard_cache(&self) -> PathBuf {
+        self.dir("guards").join("cache")
     }
 
     /// The guard of everything that builds or deletes environments of one key.

@@ -39,6 +39,7 @@ pub mod cancel;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
+pub mod component;
 pub mod credentials;
 pub mod digest;
 pub mod error;
@@ -50,7 +51,9 @@ pub mod layout;
 pub mod lease;
 pub mod lock;
 pub mod manifest;
+pub mod objects;
 pub mod pack;
+pub mod placeholder;
 pub mod process;
 pub mod runtime;
 pub mod settings;

@@ -62,7 +62,7 @@ impl Artifact {
     }
 
     /// The kind's name and the digest or commit that decides its bytes.
-    fn identity(&self) -> (&'static str, &str, &str) {
+    pub(crate) fn identity(&self) -> (&'static str, &str, &str) {
         match self {
             Self::Wheel { sha256, .. } => ("wheel", sha256, ""),
             Self::Sdist { sha256, subdirectory, .. } => ("sdist", sha256, subdirectory.as_deref().unwrap_or("")),

@@ -5,25 +5,25 @@
 //! environment; an environment without one does not exist (I1). Reading one back gives the index everything
 //! it knows of the environment (P10).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Canonical, EnvKey, FileDigest, LockDigest, TreeDigest};
+use crate::component::{self, Component, Form};
+use crate::digest::{Canonical, ComponentId, EnvKey, FileDigest, LockDigest, TreeDigest};
 use crate::error::{Error, Result};
+use crate::fs::link::LinkMode;
 use crate::fs::scan::{Node, NodeKind};
 use crate::interpreter::Interpreter;
 use crate::layout::EnvName;
 use crate::lock::Lock;
 use crate::spec::Spec;
-use crate::store::runtime::Installed;
+use crate::store::runtime::{Distribution, Skeleton};
 
 /// The version of the manifest's own format.
 pub const VERSION: u32 = 1;
-
-/// What stands for an environment's own path in placeholder form.
-pub const ENV_PLACEHOLDER: &str = "@ENV@";
 
 /// A file or link of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub enum Content {
         /// BLAKE3 of its placeholder form, where it holds a place on this host.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         canonical: Option<FileDigest>,
+        /// Bytes of that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        canonical_size: Option<u64>,
     },
     /// A symbolic link.
     Link {
@@ -84,8 +87,15 @@ pub struct Manifest {
     pub lock_digest: LockDigest,
     /// The lock.
     pub lock: Lock,
-    /// What was installed, by what.
-    pub installed: Installed,
+    /// The installer; `none` where nothing was installed.
+    pub installer: String,
+    /// Oddities that belong to no part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// How its files share with objects.
+    pub link_mode: LinkMode,
+    /// What it consists of beside its skeleton, sorted by distribution.
+    pub parts: Vec<Part>,
     /// Whether a binary holds the environment's path, so that it can live nowhere else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub host_bound: bool,
@@ -97,51 +107,101 @@ pub struct Manifest {
     pub entries: Vec<Entry>,
 }
 
+/// What one artifact became in an environment, or the files of no artifact.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// The component it is; none where it is this environment's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub component: Option<ComponentId>,
+    /// The distribution; none for files of none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distribution: Option<Distribution>,
+    /// Source files that do not compile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncompiled: Vec<String>,
+    /// Oddities worth keeping.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Its files: positions in the manifest's `entries`.
+    pub entries: Vec<usize>,
+}
+
 /// The entries of a sealed tree, with placeholders where a place on this host stands.
 #[derive(Debug, Default)]
 pub struct Tree {
     /// Sorted by path.
     pub entries: Vec<Entry>,
-    /// Whether a binary holds the environment's path.
-    pub host_bound: bool,
-    /// Bytes of all files.
-    pub bytes: u64,
+    /// Files that hold the environment's path where it cannot be replaced.
+    pub bound: BTreeSet<String>,
+    /// The placeholder forms of files outside the skeleton, by path.
+    pub neutral: BTreeMap<String, Vec<u8>>,
 }
 
 impl Tree {
-    /// Turns the nodes of a sealed tree into entries. Files in which the environment's path was found are read a second time.
-    pub fn new(env_dir: &Path, nodes: Vec<Node>, installed: &Installed) -> Result<Self> {
-        let own = (env_dir.to_string_lossy().into_owned(), ENV_PLACEHOLDER.to_owned());
+    /// Turns the nodes of a sealed tree into entries. Files in which the environment's path was found are read a second
+    /// time. `derived` is sorted.
+    pub fn new(env_dir: &Path, nodes: Vec<Node>, skeleton: &Skeleton, derived: &[&str]) -> Result<Self> {
         let mut tree = Self::default();
         for node in nodes {
             let content = match node.kind {
                 NodeKind::Link { target } => {
-                    let neutral = replaced(target.as_bytes(), std::iter::once(&own).chain(&installed.placeholders));
+                    let neutral = skeleton.local_placeholders.neutral(target.as_bytes());
                     let canonical_link = neutral.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
                     Content::Link { link: target, canonical_link }
                 }
-                NodeKind::File { size, executable, digest, found } => {
-                    tree.bytes += size;
-                    let derived = installed.derived.binary_search(&node.path).is_ok();
-                    let local = installed.local_files.contains(&node.path);
-                    let mut canonical = None;
-                    if !derived && (found || local) {
+                NodeKind::File { content, executable } => {
+                    let derived = derived.binary_search(&node.path.as_str()).is_ok();
+                    let is_local = skeleton.local_files.contains(&node.path);
+                    let neutral = if derived || !(content.found || is_local) {
+                        None
+                    } else {
                         let path = env_dir.join(&node.path);
                         let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-                        let places = if local { installed.placeholders.as_slice() } else { &[] };
-                        if std::str::from_utf8(&bytes).is_ok() && !bytes.contains(&0) {
-                            canonical = replaced(&bytes, std::iter::once(&own).chain(places))
-                                .map(|bytes| blake3::hash(&bytes).into());
+                        if is_local {
+                            skeleton.local_placeholders.neutral(&bytes)
                         } else {
-                            tree.host_bound = true;
+                            let is_text = std::str::from_utf8(&bytes).is_ok() && !bytes.contains(&0);
+                            let neutral = skeleton.placeholders.reversible(&bytes).filter(|_| is_text);
+                            if neutral.is_none() {
+                                tree.bound.insert(node.path.clone());
+                            }
+                            neutral
                         }
+                    };
+                    let canonical = neutral.as_ref().map(|bytes| blake3::hash(bytes).into());
+                    let canonical_size = neutral.as_ref().map(|bytes| bytes.len() as u64);
+                    if let Some(bytes) = neutral.filter(|_| !is_local) {
+                        tree.neutral.insert(node.path.clone(), bytes);
                     }
-                    Content::File { digest: digest.into(), size, exec: executable, derived, canonical }
+                    Content::File {
+                        digest: content.digest.into(),
+                        size: content.size,
+                        exec: executable,
+                        derived,
+                        canonical,
+                        canonical_size,
+                    }
                 }
             };
             tree.entries.push(Entry { path: node.path, content });
         }
         Ok(tree)
+    }
+
+    /// Adds entries and sorts all by path.
+    pub fn extend(&mut self, more: impl IntoIterator<Item = Entry>) {
+        self.entries.extend(more);
+        self.entries.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+
+    /// Whether the environment can live nowhere else.
+    pub fn is_host_bound(&self) -> bool {
+        !self.bound.is_empty()
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.size()).sum()
     }
 
     /// The digest of domain `envstore/tree/v1`: of each entry that is not derived its path, its kind (`file`,
@@ -167,26 +227,25 @@ impl Tree {
     }
 }
 
-/// The bytes with every place replaced; None when there was none.
-fn replaced<'a>(bytes: &[u8], places: impl Iterator<Item = &'a (String, String)>) -> Option<Vec<u8>> {
-    let mut current: Option<Vec<u8>> = None;
-    for (place, neutral) in places {
-        let from = current.as_deref().unwrap_or(bytes);
-        let hits: Vec<_> = memchr::memmem::find_iter(from, place.as_bytes()).collect();
-        if hits.is_empty() || place.is_empty() {
-            continue;
-        }
-        let mut out = Vec::with_capacity(from.len());
-        let mut end = 0;
-        for hit in hits {
-            out.extend_from_slice(&from[end..hit]);
-            out.extend_from_slice(neutral.as_bytes());
-            end = hit + place.len();
-        }
-        out.extend_from_slice(&from[end..]);
-        current = Some(out);
+impl Entry {
+    /// Bytes of a file; 0 for a link.
+    pub fn size(&self) -> u64 {
+        if let Content::File { size, .. } = self.content { size } else { 0 }
     }
-    current
+
+    /// The file of a component that this is: its placeholder form where it has one. None for a link.
+    pub fn file(&self) -> Option<component::File> {
+        let Content::File { digest, size, exec, derived, canonical, canonical_size } = self.content else {
+            return None;
+        };
+        let form = match canonical {
+            Some(_) => Form::Placeholder,
+            None if derived => Form::Derived,
+            None => Form::Plain,
+        };
+        let (digest, size) = (canonical.unwrap_or(digest), canonical_size.unwrap_or(size));
+        Some(component::File { path: self.path.clone(), digest, size, exec, form })
+    }
 }
 
 impl Manifest {
@@ -209,7 +268,40 @@ impl Manifest {
         if manifest.name.stem() != manifest.key.stem() {
             return Err(corrupt("its key does not begin with its name".into()));
         }
+        if let Some(entry) = manifest.entries.iter().find(|entry| !component::stays_below(&entry.path)) {
+            return Err(corrupt(format!("its entry `{}` is outside the environment", entry.path)));
+        }
+        if manifest.parts.iter().flat_map(|part| &part.entries).any(|at| *at >= manifest.entries.len()) {
+            return Err(corrupt("a part names an entry that is not there".into()));
+        }
         Ok(manifest)
+    }
+
+    /// What a part is as a component.
+    pub fn component(&self, part: &Part) -> Component {
+        let files = part.entries.iter().filter_map(|at| self.entries.get(*at)?.file());
+        Component {
+            distribution: part.distribution.clone(),
+            files: files.collect(),
+            uncompiled: part.uncompiled.clone(),
+            notes: part.notes.clone(),
+        }
+    }
+
+    /// Its distributions, sorted by name.
+    pub fn distributions(&self) -> Vec<Distribution> {
+        let mut all: Vec<_> = self.parts.iter().filter_map(|part| part.distribution.clone()).collect();
+        all.sort();
+        all
+    }
+
+    /// All that is worth knowing of it, sorted.
+    pub fn all_notes(&self) -> Vec<String> {
+        let mut all: Vec<_> =
+            self.notes.iter().chain(self.parts.iter().flat_map(|part| &part.notes)).cloned().collect();
+        all.sort();
+        all.dedup();
+        all
     }
 
     /// Number of files, links not counted.
@@ -225,7 +317,11 @@ struct Versioned {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
+    use crate::fs::scan::seal_files;
+    use crate::placeholder::Placeholders;
 
     fn tree(at: &Path, interpreter: &str) -> Tree {
         std::fs::create_dir_all(at.join("bin")).expect("makes");
@@ -234,14 +330,19 @@ mod tests {
         std::fs::write(at.join("readme"), format!("see {interpreter}\n")).expect("writes");
         std::fs::write(at.join("x.pyc"), format!("{:?}", std::time::Instant::now())).expect("writes");
         std::os::unix::fs::symlink(format!("{interpreter}/python"), at.join("bin/python")).expect("links");
-        let installed = Installed {
-            derived: vec!["x.pyc".into()],
+        let env = (at.to_string_lossy().into_owned(), "@ENV@".to_owned());
+        let skeleton = Skeleton {
             local_files: vec!["pyvenv.cfg".into()],
-            placeholders: vec![(interpreter.into(), "@PYTHON@".into())],
-            ..Installed::default()
+            placeholders: Placeholders::new(vec![env.clone()]),
+            local_placeholders: Placeholders::new(vec![env, (interpreter.into(), "@PYTHON@".into())]),
+            ..Skeleton::default()
         };
-        let nodes = crate::fs::scan::seal(at, &[], &at.to_string_lossy()).expect("seals");
-        Tree::new(at, nodes, &installed).expect("reads")
+        sealed(at, &skeleton, &["x.pyc"])
+    }
+
+    fn sealed(at: &Path, skeleton: &Skeleton, derived: &[&str]) -> Tree {
+        let walked = seal_files(at, &[], &at.to_string_lossy(), &HashMap::new()).expect("seals");
+        Tree::new(at, walked.nodes, skeleton, derived).expect("reads")
     }
 
     #[test]
@@ -250,7 +351,7 @@ mod tests {
         let one = tree(&dir.path().join("one"), "/usr/bin");
         let two = tree(&dir.path().join("two/deeper"), "/usr/bin");
         assert_eq!(one.digest(), two.digest());
-        assert!(!one.host_bound);
+        assert!(!one.is_host_bound());
         let elsewhere = tree(&dir.path().join("three"), "/opt/python/bin");
         // `readme` is no local file: its bytes are what a wheel shipped.
         assert_ne!(one.digest(), elsewhere.digest());
@@ -271,7 +372,8 @@ mod tests {
     fn a_binary_with_the_path_makes_the_environment_host_bound() {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("lib.so"), format!("\0{}\0", dir.path().display())).expect("writes");
-        let nodes = crate::fs::scan::seal(dir.path(), &[], &dir.path().to_string_lossy()).expect("seals");
-        assert!(Tree::new(dir.path(), nodes, &Installed::default()).expect("reads").host_bound);
+        let env = (dir.path().to_string_lossy().into_owned(), "@ENV@".into());
+        let skeleton = Skeleton { placeholders: Placeholders::new(vec![env]), ..Skeleton::default() };
+        assert!(sealed(dir.path(), &skeleton, &[]).is_host_bound());
     }
 }

@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::fs::link::LinkMode;
+
 /// The settings of one store as one process uses it.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
@@ -103,6 +105,8 @@ pub struct InstallSettings {
     pub allow_source: bool,
     /// Whether index options inside packs count.
     pub pack_options: PackOptions,
+    /// How environments share files with objects; none: the best the filesystem has.
+    pub link_mode: Option<LinkMode>,
     /// The directories of the caller's `PATH`, where `uv` and interpreters are looked for.
     pub path: Vec<PathBuf>,
 }
@@ -119,6 +123,7 @@ impl Default for InstallSettings {
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
             allow_source: true,
             pack_options: PackOptions::Ignore,
+            link_mode: None,
             path: Vec::new(),
         }
     }
@@ -130,6 +135,8 @@ pub enum Prefer {
     /// The newest the declaration allows.
     #[default]
     Newest,
+    /// What this store holds, where the declaration allows it: fewer environments, but results depend on its history.
+    Store,
     /// The `name==version` lines of a file, where the declaration allows them.
     File(PathBuf),
 }

@@ -140,6 +140,12 @@ pub enum Command {
     /// Collect what nothing keeps
     #[command(long_about = help::GC, after_long_help = help::GC_AFTER)]
     Gc(Gc),
+    /// Weigh the store, and say what sharing saves
+    #[command(long_about = help::DU, after_long_help = help::DU_AFTER)]
+    Du(Du),
+    /// Compare environments and objects with what was published
+    #[command(long_about = help::VERIFY, after_long_help = help::VERIFY_AFTER)]
+    Verify(Verify),
     /// Make the index anew from the store's files
     #[command(long_about = help::REINDEX, after_long_help = help::REINDEX_AFTER)]
     Reindex,
@@ -352,6 +358,26 @@ pub struct Gc {
     pub drop_retained: bool,
 }
 
+/// `du`.
+#[derive(Debug, Args)]
+pub struct Du {
+    /// Every environment and distribution, not only those that hold the most alone
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Only this pack's environment, or `env:` and at least 8 characters of a key
+    #[arg(value_name = "PACK|ENV")]
+    pub what: Option<Target>,
+
+    /// Read every byte
+    #[arg(long)]
+    pub full: bool,
+}
+
 /// `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {
@@ -413,6 +439,8 @@ mod tests {
             "show env:abcdefgh",
             "gc --idle 12h --max-size 20GiB --min-free 10% --drop-retained --dry-run",
             "doctor",
+            "du --all",
+            "verify aws.s3 --full",
             "config show --format json",
             "completions bash",
         ] {

@@ -162,6 +162,33 @@ Examples:
 
 Exit code 4: the target could not be reached (the reasons are told), or another collector is at work.";
 
+/// `du --help`, above.
+pub const DU: &str = "\
+Weighs everything under the store's root by kind, each file once however many environments hold it; the total is what `du -sb` \
+says. Then the environments and distributions that hold the most alone, and what sharing saves: packs that share an environment, \
+and environments that share files.";
+
+/// `du --help`, below.
+pub const DU_AFTER: &str = "\
+Examples:
+  envstore du
+  envstore du --all
+  envstore du --format json";
+
+/// `verify --help`, above.
+pub const VERIFY: &str = "\
+Compares environments with their manifests: kind, mode, size and time of each entry, so that a file that was written to or \
+emptied by a power cut is found; --full reads every byte. Without a pack or environment the objects are looked at too. Changes \
+nothing.";
+
+/// `verify --help`, below.
+pub const VERIFY_AFTER: &str = "\
+Examples:
+  envstore verify
+  envstore verify aws.s3 --full
+
+Exit code 3: there is damage, and each place is named.";
+
 /// `reindex --help`, above.
 pub const REINDEX: &str = "\
 Makes the index anew from what stands in the store: manifests, bindings, generations and locks. For a lost or damaged \

@@ -1,9 +1,14 @@
-//! What the store asks of the filesystem: durable writes, locks, walks and removals that follow no symlink.
+//! What the store asks of the filesystem: durable writes, locks, links, walks and removals that follow no symlink.
 //!
 //! `fs` knows no digest's meaning and no name on disk.
 
+pub mod canonical;
 pub mod durable;
+pub mod link;
 pub mod lock;
+pub mod parallel;
 pub mod probe;
+pub mod read;
 pub mod remove;
 pub mod scan;
+pub mod size;

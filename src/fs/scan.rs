@@ -1,22 +1,16 @@
-//! Sealing a tree: one walk that gives every file its canonical mode and time and reads each byte once.
+//! Sealing a tree: every file gets its canonical mode and time, and each byte is read once.
 
-use std::fs::{self, File};
-use std::io::Read;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use memchr::memmem;
-use nix::fcntl::{AT_FDCWD, OFlag};
-use nix::sys::stat::{Mode, UtimensatFlags, fchmod, futimens, utimensat};
-use nix::sys::time::TimeSpec;
+use memchr::memmem::Finder;
 use walkdir::WalkDir;
 
+use super::read::{self, Content};
+use super::{canonical, parallel};
 use crate::error::{Error, Result};
-
-/// 1980-01-02 UTC: zip refuses anything before 1980, in whatever time zone.
-const MTIME: TimeSpec = TimeSpec::new(315_619_200, 0);
-const CHUNK: usize = 256 << 10;
 
 /// A file or link of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,14 +26,10 @@ pub struct Node {
 pub enum NodeKind {
     /// A regular file.
     File {
-        /// Bytes.
-        size: u64,
+        /// What its bytes are.
+        content: Content,
         /// Whether anybody may execute it.
         executable: bool,
-        /// BLAKE3 of the bytes.
-        digest: blake3::Hash,
-        /// Whether the text searched for is in it.
-        found: bool,
     },
     /// A symbolic link.
     Link {
@@ -48,60 +38,86 @@ pub enum NodeKind {
     },
 }
 
-/// Walks a tree in path order, makes it canonical (0444 or 0555, directories 0555, all times
-/// 1980-01-02) and returns its files and links. The top directory and the entries named in `skip` are left alone. Every file is
+/// A file whose bytes were read before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// What they are.
+    pub content: Content,
+    /// Whether it is sealed already and shares its inode on purpose.
+    pub is_sealed: bool,
+}
+
+/// What a walk found.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// Files and links, sorted by path.
+    pub nodes: Vec<Node>,
+    /// Directories below the top, each after everything in it.
+    pub dirs: Vec<PathBuf>,
+}
+
+/// Walks a tree, makes every file and link canonical and returns what there is. Directories are left for
+/// [`seal_dirs`]; the entries of the top named in `skip` are left alone. Files that are not `known` are read, on all cores, and
 /// searched for `needle`. A file with other links (an installer's cache) gets its own inode first.
 ///
 /// # Errors
 /// [`Error::Corrupt`] for anything but files, directories and links, and for names that are not UTF-8.
-pub fn seal(top: &Path, skip: &[&str], needle: &str) -> Result<Vec<Node>> {
-    let finder = memmem::Finder::new(needle.as_bytes());
-    visit(top, skip, |path, meta| {
-        if meta.is_dir() {
-            let dir = File::open(path).map_err(Error::io("open", path))?;
-            return canonical(&dir, path, 0o555).map(|()| None);
-        }
-        if meta.is_symlink() {
-            utimensat(AT_FDCWD, path, &MTIME, &MTIME, UtimensatFlags::NoFollowSymlink)
-                .map_err(Error::errno("set the times of", path))?;
-            return link(path).map(Some);
+pub fn seal_files(top: &Path, skip: &[&str], needle: &str, known: &HashMap<String, Known>) -> Result<Walked> {
+    let finder = Finder::new(needle.as_bytes());
+    let (files, mut walked) = walk(top, skip)?;
+    let nodes = parallel::map(&files, |(name, meta)| -> Result<Node> {
+        let path = top.join(name);
+        let known = known.get(name);
+        let executable = meta.mode() & 0o111 != 0;
+        if let Some(known) = known
+            && known.is_sealed
+        {
+            return Ok(node(name, known.content, executable));
         }
         if meta.nlink() > 1 {
-            own_inode(path)?;
+            own_inode(&path)?;
         }
-        let executable = meta.mode() & 0o111 != 0;
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        let node = read(&file, path, executable, Some(&finder))?;
-        canonical(&file, path, if executable { 0o555 } else { 0o444 })?;
-        Ok(Some(node))
-    })
+        let file = read::open(&path)?;
+        let content = match known {
+            Some(known) => known.content,
+            None => read::content(&file, &path, Some(&finder), |_| ())?,
+        };
+        canonical::seal_file(&file, &path, executable)?;
+        Ok(node(name, content, executable))
+    })?;
+    for link in &walked.nodes {
+        canonical::seal_link(&top.join(&link.path))?;
+    }
+    walked.nodes.extend(nodes);
+    walked.nodes.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(walked)
+}
+
+/// Makes directories canonical, in the order given: what is in one comes before it.
+pub fn seal_dirs<'a>(dirs: impl IntoIterator<Item = &'a PathBuf>) -> Result<()> {
+    dirs.into_iter().try_for_each(|dir| canonical::seal_dir(dir))
 }
 
 /// Walks a sealed tree without touching it, and reads every byte.
 pub fn read_tree(top: &Path, skip: &[&str]) -> Result<Vec<Node>> {
-    visit(top, skip, |path, meta| {
-        if meta.is_dir() {
-            return Ok(None);
-        }
-        if meta.is_symlink() {
-            return link(path).map(Some);
-        }
-        let file = File::options()
-            .read(true)
-            .custom_flags(OFlag::O_NOFOLLOW.bits())
-            .open(path)
-            .map_err(Error::io("open", path))?;
-        read(&file, path, meta.mode() & 0o111 != 0, None).map(Some)
-    })
+    let (files, mut walked) = walk(top, skip)?;
+    let nodes = parallel::map(&files, |(name, meta)| -> Result<Node> {
+        let path = top.join(name);
+        let content = read::content(&read::open(&path)?, &path, None, |_| ())?;
+        Ok(node(name, content, meta.mode() & 0o111 != 0))
+    })?;
+    walked.nodes.extend(nodes);
+    walked.nodes.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(walked.nodes)
 }
 
-fn visit(
-    top: &Path,
-    skip: &[&str],
-    mut each: impl FnMut(&Path, &fs::Metadata) -> Result<Option<NodeKind>>,
-) -> Result<Vec<Node>> {
-    let mut nodes = Vec::new();
-    // A directory's mode and time are set after what is in it.
+fn node(name: &str, content: Content, executable: bool) -> Node {
+    Node { path: name.to_owned(), kind: NodeKind::File { content, executable } }
+}
+
+/// The files with their metadata; links and directories.
+fn walk(top: &Path, skip: &[&str]) -> Result<(Vec<(String, fs::Metadata)>, Walked)> {
+    let (mut files, mut walked) = (Vec::new(), Walked::default());
     for entry in WalkDir::new(top).min_depth(1).contents_first(true).follow_links(false) {
         let entry = entry.map_err(|error| Error::Io {
             op: "walk",
@@ -111,19 +127,26 @@ fn visit(
         if entry.depth() == 1 && skip.iter().any(|name| entry.file_name() == *name) {
             continue;
         }
-        let meta = entry.metadata().map_err(|error| Error::io("stat", entry.path())(error.into()))?;
-        let kind = meta.file_type();
+        let kind = entry.file_type();
+        if kind.is_dir() {
+            walked.dirs.push(entry.into_path());
+            continue;
+        }
         if kind.is_socket() || kind.is_fifo() || kind.is_block_device() || kind.is_char_device() {
             let reason = "it is neither a file nor a directory nor a link".into();
-            return Err(Error::Corrupt { path: entry.path().to_owned(), reason });
+            return Err(Error::Corrupt { path: entry.into_path(), reason });
         }
-        if let Some(kind) = each(entry.path(), &meta)? {
-            let relative = entry.path().strip_prefix(top).unwrap_or(entry.path());
-            nodes.push(Node { path: text(relative, entry.path())?, kind });
+        let name = text(entry.path().strip_prefix(top).unwrap_or(entry.path()), entry.path())?;
+        if kind.is_symlink() {
+            let target = fs::read_link(entry.path()).map_err(Error::io("read the link", entry.path()))?;
+            let target = text(&target, entry.path())?;
+            walked.nodes.push(Node { path: name, kind: NodeKind::Link { target } });
+        } else {
+            let meta = entry.metadata().map_err(|error| Error::io("stat", entry.path())(error.into()))?;
+            files.push((name, meta));
         }
     }
-    nodes.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(nodes)
+    Ok((files, walked))
 }
 
 fn text(relative: &Path, path: &Path) -> Result<String> {
@@ -131,38 +154,6 @@ fn text(relative: &Path, path: &Path) -> Result<String> {
         .to_str()
         .map(str::to_owned)
         .ok_or_else(|| Error::Corrupt { path: path.to_owned(), reason: "its name is not UTF-8".into() })
-}
-
-fn link(path: &Path) -> Result<NodeKind> {
-    let target = fs::read_link(path).map_err(Error::io("read the link", path))?;
-    Ok(NodeKind::Link { target: text(&target, path)? })
-}
-
-fn canonical(file: &File, path: &Path, mode: u32) -> Result<()> {
-    fchmod(file.as_fd(), Mode::from_bits_truncate(mode)).map_err(Error::errno("set the mode of", path))?;
-    futimens(file.as_fd(), &MTIME, &MTIME).map_err(Error::errno("set the times of", path))
-}
-
-fn read(mut file: &File, path: &Path, executable: bool, finder: Option<&memmem::Finder<'_>>) -> Result<NodeKind> {
-    let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; CHUNK];
-    // The end of the last chunk stays in front, so that a text across two chunks is found.
-    let keep = finder.map_or(0, |finder| finder.needle().len().saturating_sub(1));
-    let (mut filled, mut size, mut found) = (0, 0, false);
-    loop {
-        let n = file.read(&mut buffer[filled..]).map_err(Error::io("read", path))?;
-        if n == 0 {
-            break;
-        }
-        hasher.update(&buffer[filled..filled + n]);
-        size += n as u64;
-        filled += n;
-        found = found || finder.is_some_and(|finder| finder.find(&buffer[..filled]).is_some());
-        let start = filled.saturating_sub(keep);
-        buffer.copy_within(start..filled, 0);
-        filled -= start;
-    }
-    Ok(NodeKind::File { size, executable, digest: hasher.finalize(), found })
 }
 
 /// Gives a file that shares its inode one of its own.
@@ -185,22 +176,24 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let top = dir.path().join("top");
         fs::create_dir_all(top.join("sub")).expect("makes");
-        let mut big = vec![b'x'; CHUNK - 3];
+        let mut big = vec![b'x'; (256 << 10) - 3];
         big.extend(b"/a/b/c and more");
         fs::write(top.join("sub/big"), &big).expect("writes");
         fs::write(top.join("script"), "#!/a/b\n").expect("writes");
         fs::set_permissions(top.join("script"), fs::Permissions::from_mode(0o711)).expect("chmod");
         std::os::unix::fs::symlink("sub/big", top.join("link")).expect("links");
         fs::write(top.join(".lease"), "").expect("writes");
-        let nodes = seal(&top, &[".lease"], "/a/b/c").expect("seals");
+        let walked = seal_files(&top, &[".lease"], "/a/b/c", &HashMap::new()).expect("seals");
+        seal_dirs(&walked.dirs).expect("seals");
+        let nodes = walked.nodes;
         let names: Vec<_> = nodes.iter().map(|n| n.path.as_str()).collect();
         assert_eq!(names, ["link", "script", "sub/big"]);
-        assert!(
-            matches!(nodes[1].kind, NodeKind::File { executable: true, found: false, digest, .. } if digest == blake3::hash(b"#!/a/b\n"))
-        );
-        assert!(
-            matches!(nodes[2].kind, NodeKind::File { executable: false, found: true, size, digest } if size == big.len() as u64 && digest == blake3::hash(&big))
-        );
+        let file = |node: &Node| match node.kind {
+            NodeKind::File { content, executable } => (content.digest, content.size, content.found, executable),
+            NodeKind::Link { .. } => panic!("a link"),
+        };
+        assert_eq!(file(&nodes[1]), (blake3::hash(b"#!/a/b\n"), 7, false, true));
+        assert_eq!(file(&nodes[2]), (blake3::hash(&big), big.len() as u64, true, false));
         let mode = |name: &str| fs::symlink_metadata(top.join(name)).expect("stat").mode() & 0o7777;
         assert_eq!((mode("script"), mode("sub/big"), mode("sub")), (0o555, 0o444, 0o555));
         assert_eq!(fs::symlink_metadata(top.join("link")).expect("stat").mtime(), 315_619_200);
@@ -217,7 +210,7 @@ mod tests {
         fs::write(&cache, "x").expect("writes");
         fs::set_permissions(&cache, fs::Permissions::from_mode(0o644)).expect("chmod");
         fs::hard_link(&cache, top.join("file")).expect("links");
-        seal(&top, &[], "/nowhere").expect("seals");
+        seal_files(&top, &[], "/nowhere", &HashMap::new()).expect("seals");
         assert_eq!(fs::metadata(&cache).expect("stat").mode() & 0o777, 0o644);
         assert_eq!(fs::metadata(top.join("file")).expect("stat").mode() & 0o777, 0o444);
     }
@@ -225,7 +218,7 @@ mod tests {
     #[test]
     fn a_fifo_is_refused() {
         let dir = tempfile::tempdir().expect("a directory");
-        nix::unistd::mkfifo(&dir.path().join("fifo"), Mode::S_IRWXU).expect("makes");
-        assert!(matches!(seal(dir.path(), &[], "/x"), Err(Error::Corrupt { .. })));
+        nix::unistd::mkfifo(&dir.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("makes");
+        assert!(matches!(seal_files(dir.path(), &[], "/x", &HashMap::new()), Err(Error::Corrupt { .. })));
     }
 }

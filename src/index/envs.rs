@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{from_word, interpreters, json, parsed};
 use crate::digest::{EnvKey, InterpreterDigest, LockDigest, SpecDigest, TreeDigest};
+use crate::fs::link::LinkMode;
 use crate::interpreter::Interpreter;
 use crate::layout::EnvName;
 use crate::store::runtime::Distribution;
@@ -49,6 +50,8 @@ pub struct EnvRow {
     pub installer: String,
     /// What the installer left to be noted.
     pub notes: Vec<String>,
+    /// How its files share with objects.
+    pub link_mode: LinkMode,
     /// When it was published.
     pub created_at: Timestamp,
     /// When it last lost or gained a root.
@@ -57,7 +60,7 @@ pub struct EnvRow {
 
 /// Columns of [`EnvRow`], of `envs AS e JOIN interpreters AS i`.
 pub(super) const COLUMNS: &str = "e.id, e.key, e.name, e.state, i.body, e.lock, e.tree_digest, e.bytes, e.files, \
-     e.installer, e.notes, e.created_at, e.last_used_at";
+     e.installer, e.notes, e.link_mode, e.created_at, e.last_used_at";
 
 pub(super) fn env(row: &Row<'_>) -> rusqlite::Result<EnvRow> {
     Ok(EnvRow {
@@ -72,6 +75,7 @@ pub(super) fn env(row: &Row<'_>) -> rusqlite::Result<EnvRow> {
         files: row.get::<_, i64>("files")?.cast_unsigned(),
         installer: row.get("installer")?,
         notes: json(row, "notes")?,
+        link_mode: from_word(row, "link_mode")?,
         created_at: parsed(row, "created_at")?,
         last_used_at: parsed(row, "last_used_at")?,
     })
@@ -98,6 +102,8 @@ pub struct NewEnv<'a> {
     pub installer: &'a str,
     /// What the installer left to be noted.
     pub notes: &'a [String],
+    /// How its files share with objects.
+    pub link_mode: LinkMode,
     /// Its distributions.
     pub distributions: &'a [Distribution],
     /// When it was published.
@@ -153,8 +159,8 @@ pub fn insert(tx: &Transaction<'_>, new: &NewEnv<'_>) -> rusqlite::Result<i64> {
         serde_json::to_string(new.notes).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
     let id: i64 = tx.query_row(
         "INSERT INTO envs (key, name, state, interpreter, lock, tree_digest, bytes, files, installer, notes,
-                           created_at, last_used_at, used)
-         VALUES (?1, ?2, 'ready', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, (SELECT coalesce(max(used), 0) + 1 FROM envs))
+                           link_mode, created_at, last_used_at, used)
+         VALUES (?1, ?2, 'ready', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, (SELECT coalesce(max(used), 0) + 1 FROM envs))
          RETURNING id",
         params![
             new.key.to_string(),
@@ -166,6 +172,7 @@ pub fn insert(tx: &Transaction<'_>, new: &NewEnv<'_>) -> rusqlite::Result<i64> {
             new.files.cast_signed(),
             new.installer,
             notes,
+            super::word(&new.link_mode),
             new.created_at.to_string(),
         ],
         |row| row.get(0),
@@ -225,8 +232,9 @@ pub fn take_over(tx: &Transaction<'_>, key: &EnvKey, id: i64) -> rusqlite::Resul
     Ok(())
 }
 
-/// Deletes a row. Aliases and distributions go with it; an edge that still names it makes this fail (I4).
+/// Deletes a row. Aliases, distributions and holds on components go with it; an edge that still names it makes this fail (I4).
 pub fn delete(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+    super::components::touch_of(tx, id)?;
     tx.execute("DELETE FROM envs WHERE id = ?1", [id]).map(drop)
 }
 
@@ -241,6 +249,17 @@ pub fn distributions(db: &Connection, id: i64) -> rusqlite::Result<Vec<Distribut
             })
         })?
         .collect()
+}
+
+/// The distributions that ready environments of an interpreter hold from wheels: name and version.
+pub fn held_wheels(db: &Connection, interpreter: &InterpreterDigest) -> rusqlite::Result<Vec<(String, String)>> {
+    db.prepare(
+        "SELECT DISTINCT d.name, d.version FROM env_distributions d JOIN envs e ON e.id = d.env
+         JOIN interpreters i ON i.id = e.interpreter
+         WHERE i.digest = ?1 AND e.state = 'ready' AND NOT d.from_source ORDER BY d.name, d.version",
+    )?
+    .query_map([interpreter.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?
+    .collect()
 }
 
 /// Takes a directory name that no build had before. `lowest` is one above what the filesystem shows.

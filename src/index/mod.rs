@@ -15,6 +15,7 @@
 
 pub mod bindings;
 pub mod collection;
+pub mod components;
 pub mod envs;
 mod interpreters;
 

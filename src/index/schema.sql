@@ -35,6 +35,7 @@ CREATE TABLE envs (
   files        INTEGER NOT NULL,
   installer    TEXT NOT NULL,
   notes        TEXT NOT NULL,
+  link_mode    TEXT NOT NULL,
   created_at   TEXT NOT NULL,
   last_used_at TEXT NOT NULL,
   used         INTEGER NOT NULL
@@ -58,6 +59,32 @@ CREATE TABLE env_distributions (
   PRIMARY KEY (env, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX env_distributions_name ON env_distributions (name, version);
+
+-- What an artifact became when it was installed. `identity` is NULL for what is one environment's alone. `body` is JSON: paths and
+-- forms; `objects` has 40 bytes for each of its files: digest, size (u64, little endian).
+CREATE TABLE components (
+  id           INTEGER PRIMARY KEY,
+  identity     TEXT UNIQUE,
+  name         TEXT NOT NULL,
+  version      TEXT NOT NULL,
+  body         TEXT NOT NULL,
+  objects      BLOB NOT NULL,
+  bytes        INTEGER NOT NULL,
+  last_used_at TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE env_components (
+  env       INTEGER NOT NULL REFERENCES envs ON DELETE CASCADE,
+  component INTEGER NOT NULL REFERENCES components ON DELETE RESTRICT,
+  PRIMARY KEY (env, component)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX env_components_component ON env_components (component);
+
+-- Bytecode by what it is made of: 32 bytes to the 40 of an object. Not a root.
+CREATE TABLE derived (
+  key    BLOB PRIMARY KEY,
+  object BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- What a spec became for an interpreter. Not a root.
 CREATE TABLE aliases (

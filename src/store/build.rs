@@ -1,199 +1,214 @@
-//! Building an environment and publishing it.
+//! Building an environment of a lock: what is known is linked, the rest installed, everything learnt, then published.
 //!
 //! # Durability
-//! The order that makes I1 true: build at the final path (0700), seal, `syncfs`, manifest and lock file written and
-//! synced, then the row. Whatever fails before the row takes everything with it; a process that dies leaves a
-//! directory without a row, which the collector removes (no manifest) or adopts (a manifest).
+//! The filesystem is synced once before anything becomes an object, and once more when that changed the environment; an
+//! assembly makes no object and needs one sync.
 
-use std::fs::{self, DirBuilder, Permissions};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::time::Instant;
 
 use super::Store;
+use super::assemble::{Assembler, Plan, Unplaced};
+use super::learn;
 use super::make::Order;
-use super::runtime::Job;
-use crate::digest::EnvKey;
+use super::publish::Unpublished;
+use super::report::Outcome;
+use super::runtime::{DerivedFiles, Installed, Job, Skeleton};
+use crate::cancel::Cancel;
+use crate::digest::{DerivedKey, EnvKey};
 use crate::error::{Error, Result};
-use crate::fs::{durable, probe, remove, scan};
-use crate::index::{EnvRow, NewEnv, envs, sql};
-use crate::layout::{EnvName, LEASE};
+use crate::fs::link::{self, LinkMode};
+use crate::fs::lock::Mode;
+use crate::fs::read::Content;
+use crate::fs::{durable, scan};
+use crate::guard::Guard;
+use crate::index::{EnvRow, components, sql};
+use crate::layout::LEASE;
 use crate::lease::Lease;
 use crate::lock::Lock;
 use crate::manifest::{self, Manifest, Tree};
+use crate::objects::{Object, Objects, Staged};
 
-/// Less than this is too little to begin with.
-const LEAST_BYTES: u64 = 32 << 20;
-const LEAST_INODES: u64 = 500;
+/// A published environment.
+pub(super) struct Built {
+    pub env: EnvRow,
+    pub lease: Lease,
+    pub outcome: Outcome,
+}
 
 impl Store {
     /// Builds the environment of a lock. The caller holds its key's guard and a build slot.
-    pub(super) fn build(&self, order: &Order<'_>, job: &Job<'_>, key: &EnvKey, lock: &Lock) -> Result<(EnvRow, Lease)> {
+    pub(super) fn build(&self, order: &Order<'_>, job: &Job<'_>, key: &EnvKey, lock: &Lock) -> Result<Built> {
         self.require_room()?;
-        let unpublished = Unpublished::begin(self, key)?;
-        let env_dir = self.0.layout.env(&unpublished.name);
-        let result = (|| {
-            let job = Job { lease: Some(unpublished.lease.as_fd()), ..*job };
-            (order.progress)("building");
-            let installed = order.runtime.install(&job, lock, &env_dir)?;
-            order.cancel.check("publishing an environment")?;
-            (order.progress)("publishing");
-            let own = env_dir.to_string_lossy();
-            let nodes = scan::seal(&env_dir, &[LEASE], &own)?;
-            let tree = Tree::new(&env_dir, nodes, &installed)?;
-            let lock_text = order.runtime.write_lock(lock, order.interpreter);
-            let manifest = Manifest {
-                version: manifest::VERSION,
-                key: *key,
-                name: unpublished.name.clone(),
-                created_at: self.0.clock.now(),
-                spec: order.spec.clone(),
-                interpreter: order.interpreter.clone(),
-                lock_digest: blake3::hash(lock_text.as_bytes()).into(),
-                lock: lock.clone(),
-                installed,
-                host_bound: tree.host_bound,
-                tree_digest: tree.digest(),
-                bytes: tree.bytes,
-                entries: tree.entries,
-            };
-            self.write_down(&env_dir, &manifest, &lock_text)?;
-            self.insert(&manifest, order.given.is_none())
-        })();
-        match result {
-            Ok(env) => Ok((env, unpublished.publish())),
-            Err(error) => {
-                unpublished.discard();
-                Err(error)
+        let mut plan = if order.rebuild { Plan::install_all(lock) } else { self.plan(lock, order.interpreter)? };
+        loop {
+            let unpublished = Unpublished::begin(self, key)?;
+            match self.attempt(order, job, lock, key, &plan, &unpublished) {
+                Ok(Ok(env)) => {
+                    let outcome = if plan.is_assembly() { Outcome::Assembled } else { Outcome::Built };
+                    return Ok(Built { env, lease: unpublished.publish(), outcome });
+                }
+                Ok(Err(unplaced)) => {
+                    unpublished.discard();
+                    plan = self.without(unplaced, lock, order)?;
+                }
+                Err(error) => {
+                    unpublished.discard();
+                    return Err(error);
+                }
             }
         }
     }
 
-    /// Makes the tree durable and readable, then its manifest and lock. After a sync error nothing is tried again.
-    fn write_down(&self, env_dir: &Path, manifest: &Manifest, lock_text: &str) -> Result<()> {
+    /// The plan after one that could not be carried out.
+    fn without(&self, unplaced: Unplaced, lock: &Lock, order: &Order<'_>) -> Result<Plan> {
+        match unplaced {
+            Unplaced::Clash(path) => {
+                tracing::debug!(path, "two artifacts claim a path: the installer decides");
+                Ok(Plan::install_all(lock))
+            }
+            Unplaced::Lost(identity) => {
+                tracing::warn!(component = %identity, "an object is missing or damaged: its artifact is installed again");
+                let op = "forget a component";
+                self.0.index.write(op, |tx| components::forget(tx, &identity).map_err(sql(op)))?;
+                self.plan(lock, order.interpreter)
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        order: &Order<'_>,
+        job: &Job<'_>,
+        lock: &Lock,
+        key: &EnvKey,
+        plan: &Plan,
+        unpublished: &Unpublished<'_>,
+    ) -> Result<Result<EnvRow, Unplaced>> {
         let layout = &self.0.layout;
-        // 0755 and not 0555: its owner must be able to rename it to trash.
-        fs::set_permissions(env_dir, Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", env_dir))?;
-        durable::sync_filesystem(layout.root())?;
-        let staging = layout.dir("staging");
-        let lock_path = layout.lock(&manifest.lock_digest);
-        if !lock_path.exists() {
-            durable::write(&staging, &lock_path, lock_text.as_bytes(), 0o444)?;
-        }
-        let path = layout.manifest(&manifest.name);
-        let text = serde_json::to_vec(manifest)
-            .map_err(|error| Error::Corrupt { path: path.clone(), reason: error.to_string() })?;
-        durable::write(&staging, &path, &text, 0o444)
-    }
-
-    /// The row that makes it visible. It takes over whatever is bound to the environment it replaces, if there is one.
-    fn insert(&self, manifest: &Manifest, is_alias: bool) -> Result<EnvRow> {
-        let op = "publish an environment";
-        self.0.index.write(op, |tx| {
-            envs::retire(tx, &manifest.key).map_err(sql(op))?;
-            let id = insert_row(tx, manifest).map_err(sql(op))?;
-            envs::take_over(tx, &manifest.key, id).map_err(sql(op))?;
-            if is_alias {
-                envs::set_alias(tx, &manifest.spec.digest(), &manifest.interpreter.digest(), id).map_err(sql(op))?;
-            }
-            envs::by_name(tx, &manifest.name)
-                .and_then(|row| row.ok_or(rusqlite::Error::QueryReturnedNoRows))
-                .map_err(sql(op))
-        })
-    }
-
-    fn require_room(&self) -> Result<()> {
-        let path = self.0.layout.root();
-        let space = probe::space(path)?;
-        let reason = if space.free_bytes < LEAST_BYTES {
-            format!("{} bytes are free, a build begins with at least {LEAST_BYTES}", space.free_bytes)
-        } else if space.free_inodes.is_some_and(|n| n < LEAST_INODES) {
-            format!("{} inodes are free, a build begins with at least {LEAST_INODES}", space.free_inodes.unwrap_or(0))
+        let env_dir = layout.env(&unpublished.name);
+        let objects = self.objects()?;
+        let skeleton = order.runtime.skeleton(order.interpreter, &env_dir)?;
+        let installed = if plan.is_assembly() {
+            (order.progress)("assembling");
+            Installed::default()
         } else {
-            return Ok(());
+            (order.progress)("building");
+            let derived = KnownDerived { store: self, objects };
+            let job = Job { lease: Some(unpublished.lease.as_fd()), derived: &derived, ..*job };
+            order.runtime.install(&job, &plan.missing, &env_dir)?
         };
-        Err(Error::NoSpace { path: path.to_owned(), reason })
+        order.cancel.check("publishing an environment")?;
+        (order.progress)("publishing");
+        let walked = scan::seal_files(&env_dir, &[LEASE], &env_dir.to_string_lossy(), &installed.known)?;
+        let derived: Vec<&str> = installed.derived.iter().map(|made| made.path.as_str()).collect();
+        let mut tree = Tree::new(&env_dir, walked.nodes, &skeleton, &derived)?;
+
+        // From here on objects may be linked that no row names yet.
+        let _objects = self.hold_objects(order.limits.deadline, order.cancel)?;
+        let staged = stage(objects, &env_dir, &skeleton, &tree, job.scratch)?;
+        let mut assembler = Assembler::new(objects, &env_dir, &skeleton, &tree.entries, walked.dirs);
+        for (identity, component) in &plan.known {
+            if let Some(unplaced) = assembler.place(*identity, component)? {
+                return Ok(Err(unplaced));
+            }
+        }
+        let (placed, dirs) = assembler.finish();
+        tree.extend(placed);
+        let parts = learn::parts(&installed, plan, order.interpreter, &skeleton, &tree);
+
+        if !staged.is_empty() {
+            durable::sync_filesystem(layout.root())?;
+            staged.iter().try_for_each(|staged| objects.adopt(staged))?;
+        }
+        scan::seal_dirs(&dirs)?;
+        unpublished.open_up()?;
+        durable::sync_filesystem(layout.root())?;
+
+        let lock_text = order.runtime.write_lock(lock, order.interpreter);
+        let manifest = Manifest {
+            version: manifest::VERSION,
+            key: *key,
+            name: unpublished.name.clone(),
+            created_at: self.0.clock.now(),
+            spec: order.spec.clone(),
+            interpreter: order.interpreter.clone(),
+            lock_digest: blake3::hash(lock_text.as_bytes()).into(),
+            lock: lock.clone(),
+            installer: if installed.installer.is_empty() { "none".into() } else { installed.installer },
+            notes: installed.notes,
+            link_mode: objects.mode(),
+            parts,
+            host_bound: tree.is_host_bound(),
+            tree_digest: tree.digest(),
+            bytes: tree.bytes(),
+            entries: tree.entries,
+        };
+        self.write_down(&manifest, &lock_text)?;
+        self.insert(&manifest, &installed.derived, order.given.is_none()).map(Ok)
+    }
+
+    /// The store's objects, in the mode of the settings or the best the filesystem has.
+    pub(super) fn objects(&self) -> Result<Objects<'_>> {
+        Ok(Objects::new(&self.0.layout, self.link_mode()?))
+    }
+
+    fn link_mode(&self) -> Result<LinkMode> {
+        let wanted = self.0.settings.install.link_mode;
+        if let Some(mode) = self.0.link_mode.get() {
+            return Ok(*mode);
+        }
+        let best = link::best(&self.0.layout.dir("staging"))?;
+        let mode = match wanted {
+            None => best,
+            Some(LinkMode::Reflink) if best != LinkMode::Reflink => {
+                let reason = "its filesystem has no reflinks; set `install.link_mode` to `auto`".into();
+                return Err(Error::UnsupportedFilesystem { path: self.root().to_owned(), reason });
+            }
+            Some(mode) => mode,
+        };
+        Ok(*self.0.link_mode.get_or_init(|| mode))
+    }
+
+    fn hold_objects(&self, deadline: Instant, cancel: &Cancel) -> Result<Guard> {
+        Guard::take(self.0.layout.guard_objects(), Mode::Shared, deadline, cancel, &|_, _| ())
     }
 }
 
-/// A manifest's row.
-pub(super) fn insert_row(tx: &rusqlite::Transaction<'_>, manifest: &Manifest) -> rusqlite::Result<i64> {
-    envs::insert(
-        tx,
-        &NewEnv {
-            key: manifest.key,
-            name: &manifest.name,
-            interpreter: &manifest.interpreter,
-            lock: manifest.lock_digest,
-            tree_digest: manifest.tree_digest,
-            bytes: manifest.bytes,
-            files: manifest.files(),
-            installer: &manifest.installed.installer,
-            notes: &manifest.installed.notes,
-            distributions: &manifest.installed.distributions,
-            created_at: manifest.created_at,
-        },
-    )
+/// Makes every installed file that is to be shared ready to become an object: the skeleton is the environment's own, empty files
+/// are never shared, and what names the environment is kept in placeholder form.
+fn stage(
+    objects: Objects<'_>,
+    env_dir: &Path,
+    skeleton: &Skeleton,
+    tree: &Tree,
+    scratch: &Path,
+) -> Result<Vec<Staged>> {
+    let mut all = Vec::new();
+    for entry in tree.entries.iter().filter(|entry| !skeleton.names.contains(&entry.path)) {
+        let manifest::Content::File { digest, size, exec, .. } = entry.content else { continue };
+        if let Some(neutral) = tree.neutral.get(&entry.path) {
+            all.push(objects.stage_bytes(neutral, exec, scratch)?);
+        } else if size > 0 {
+            all.push(objects.stage(&env_dir.join(&entry.path), Object { digest, exec, size }, scratch)?);
+        }
+    }
+    Ok(all)
 }
 
-/// An environment's directory while nobody can see it.
-struct Unpublished<'a> {
+/// Derived files that the index knows, put there as objects.
+struct KnownDerived<'a> {
     store: &'a Store,
-    name: EnvName,
-    lease: Lease,
+    objects: Objects<'a>,
 }
 
-impl<'a> Unpublished<'a> {
-    /// Takes a name never used before and creates the directory, leased from its first moment. The caller holds the key's guard, which
-    /// keeps collectors away until then.
-    fn begin(store: &'a Store, key: &EnvKey) -> Result<Self> {
-        let layout = &store.0.layout;
-        let lowest = lowest_free(store, key)?;
-        let op = "name an environment";
-        let name = store.0.index.write(op, |tx| envs::take_name(tx, key, lowest).map_err(sql(op)))?;
-        let dir = layout.env(&name);
-        DirBuilder::new().mode(0o700).create(&dir).map_err(Error::io("create", &dir))?;
-        match Lease::create(&layout.lease(&name)) {
-            Ok(lease) => Ok(Self { store, name, lease }),
-            Err(error) => {
-                let _ = remove::remove_tree(&dir);
-                Err(error)
-            }
-        }
+impl DerivedFiles for KnownDerived<'_> {
+    fn place(&self, key: &DerivedKey, target: &Path) -> Option<Content> {
+        let known = self.store.0.index.read("look up a derived file", |db| components::derived(db, key)).ok()??;
+        let (digest, size) = known;
+        std::fs::create_dir_all(target.parent()?).ok()?;
+        let placed = self.objects.place(&Object { digest, exec: false, size }, target).ok()?;
+        placed.then(|| Content { digest: blake3::Hash::from_bytes(*digest.as_bytes()), size, found: false })
     }
-
-    fn publish(self) -> Lease {
-        self.lease
-    }
-
-    /// Takes everything away again, manifest first: without one the rest counts for nothing.
-    fn discard(self) {
-        let layout = &self.store.0.layout;
-        let _ = fs::remove_file(layout.manifest(&self.name));
-        let trash = layout.dir("trash").join(durable::unique(self.name.as_str()));
-        if fs::rename(layout.env(&self.name), &trash).is_ok()
-            && let Err(error) = remove::remove_tree(&trash)
-        {
-            tracing::warn!(%error, "what a failed build left stays in trash until the next collection");
-        }
-    }
-}
-
-/// One above the highest number the filesystem shows for a key: the index may have been rebuilt.
-fn lowest_free(store: &Store, key: &EnvKey) -> Result<u64> {
-    let stem = key.stem();
-    let mut lowest = 0;
-    for dir in ["envs", "manifests"] {
-        let dir = store.0.layout.dir(dir);
-        for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))?.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let name = name.strip_suffix(".json").unwrap_or(&name);
-            if name.starts_with(&stem)
-                && let Ok(name) = name.parse::<EnvName>()
-            {
-                lowest = lowest.max(name.number() + 1);
-            }
-        }
-    }
-    Ok(lowest)
 }

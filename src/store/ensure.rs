@@ -3,7 +3,8 @@
 //! 1. The binding answers this declaration, with an interpreter that did not change: `hit`. Nothing is locked, nothing moves,
 //!    nothing is written.
 //! 2. The declaration became an environment before: bind it, `shared`.
-//! 3. Lock and build; bind, `built` (or `shared`, when the lock is one that was built before).
+//! 3. Lock, then assemble or build; bind (`shared`, when the lock is one whose environment stands). A binding that answers
+//!    the declaration keeps its lock: only its environment is made again.
 //!
 //! A failure never unbinds: the pack keeps what it had, and the caller learns it.
 
@@ -18,9 +19,11 @@ use super::report::{Cause, Change, Ensured, Outcome};
 use super::resolve::EnvHandle;
 use super::runtime::Distribution;
 use crate::cancel::Cancel;
+use crate::component;
 use crate::error::{Error, Kind, Result};
 use crate::index::{Access, Bound, bindings, collection, envs, sql};
 use crate::interpreter::Interpreter;
+use crate::lock::Lock;
 use crate::pack::PackRef;
 use crate::process::Limits;
 use crate::spec::{InterpreterRange, Spec};
@@ -72,7 +75,7 @@ impl Ensure {
         self
     }
 
-    /// Locks and builds again, whatever there is. All packs that share the environment move to the new one.
+    /// Installs again, whatever there is: the same lock, if the pack's binding answers the declaration. All packs that share the environment move to the new one.
     pub fn rebuild(mut self, rebuild: bool) -> Self {
         self.rebuild = rebuild;
         self
@@ -192,6 +195,7 @@ impl Store {
         if !request.ask.retry_failed {
             self.refuse_what_failed(&request.spec, &interpreter)?;
         }
+        let kept = self.kept_lock(request, before, &interpreter);
         let settings = &self.0.settings.install;
         let progress = |what: &str| {
             if let Some(progress) = &request.ask.progress {
@@ -205,7 +209,7 @@ impl Store {
             limits: Limits::starting_now(request.ask.timeout.unwrap_or(settings.timeout), settings.silence_timeout),
             cancel: request.cancel,
             progress: &progress,
-            given: None,
+            given: kept.as_ref(),
             relock: request.ask.upgrade,
             rebuild: request.ask.rebuild,
         };
@@ -221,9 +225,24 @@ impl Store {
             };
             // None: swept between the look and the bind; make it again.
             if let Some(bound) = self.bind(binding)? {
+                if kept.is_some() {
+                    // What the pack moved to answers for the declaration under this interpreter, for every pack.
+                    self.note_alias(&order, &made.env)?;
+                }
                 return self.bound(request, before, bound, made);
             }
         }
+    }
+
+    /// The lock of a binding that answers the declaration. What it is bound to may be gone, or its interpreter patched: it is made
+    /// again of the same artifacts, for nothing moves by itself (P14).
+    fn kept_lock(&self, request: &Request<'_>, before: Option<&Bound>, interpreter: &Interpreter) -> Option<Lock> {
+        let before = before.filter(|before| !request.ask.upgrade && before.answers == request.spec.digest())?;
+        if request.spec.is_empty() || !component::serves(&before.env.interpreter, interpreter) {
+            return None;
+        }
+        let text = std::fs::read_to_string(self.0.layout.lock(&before.env.lock)).ok()?;
+        self.runtime(request.spec.runtime).ok()?.read_lock(&text).ok()
     }
 
     fn bound(&self, request: &Request<'_>, before: Option<&Bound>, bound: Bound, made: Made) -> Result<Ready> {

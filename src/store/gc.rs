@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::build::insert_row;
+use super::publish::insert_row;
 use super::report::{Collected, Kept};
 use super::sweep::Swept;
 use super::{Store, in_use};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
-use crate::fs::{durable, probe, remove};
+use crate::fs::{durable, probe, remove, size};
 use crate::guard::Guard;
 use crate::index::{Candidate, EnvRow, Retention, State, collection, envs, sql};
 use crate::layout::EnvName;
@@ -57,15 +57,23 @@ impl Store {
         if !ask.dry_run {
             self.clear_leavings(&mut done)?;
         }
+        if !has_target(ask) || self.missing_bytes(ask)? > 0 {
+            self.trim_cache(self.0.settings.gc.cache_max_size, ask.dry_run, cancel, &mut done)?;
+        }
         let plan = self.condemn(ask, &mut done.kept)?;
         done.condemned = plan.len() as u64;
         if ask.dry_run {
-            done.freed_by_kind.environments = plan.iter().map(|env| env.bytes).sum();
+            let own = plan.iter().map(|env| size::own_bytes(&self.0.layout.env(&env.name)));
+            done.freed_by_kind.environments = own.sum();
         } else {
             self.sweep_all(&plan, cancel, &mut done)?;
         }
+        if !self.is_in_grace()? && (!has_target(ask) || self.missing_bytes(ask)? > 0) {
+            let unused_since = ago(self.0.clock.now(), self.idle(ask));
+            self.collect_objects(unused_since, &plan, ask.dry_run, cancel, &mut done)?;
+        }
         let freed = &done.freed_by_kind;
-        done.freed_bytes = freed.environments + freed.staging + freed.trash + freed.cache + freed.logs;
+        done.freed_bytes = freed.environments + freed.objects + freed.staging + freed.trash + freed.cache + freed.logs;
         done.target_reached = self.missing_bytes(ask)? == 0;
         Ok(done)
     }
@@ -75,12 +83,12 @@ impl Store {
     fn condemn(&self, ask: &Gc, kept: &mut Kept) -> Result<Vec<EnvRow>> {
         let settings = &self.0.settings.gc;
         let now = self.0.clock.now();
-        let idle = ask.idle.unwrap_or(settings.idle);
+        let idle = self.idle(ask);
         let keep = Retention {
             generations: if ask.drop_retained { 0 } else { settings.retain_generations },
             since: ago(now, settings.retain_for),
         };
-        let grace = self.0.index.meta(GRACE)?.and_then(|at| at.parse::<Timestamp>().ok()).is_some_and(|at| now < at);
+        let grace = self.is_in_grace()?;
         let mut wanted = if has_target(ask) { self.missing_bytes(ask)? } else { u64::MAX };
         let op = "condemn environments";
         let look = |tx: &rusqlite::Transaction<'_>| {
@@ -106,6 +114,16 @@ impl Store {
             Ok(plan)
         };
         if ask.dry_run { self.0.index.rehearse(op, look) } else { self.0.index.write(op, look) }
+    }
+
+    fn idle(&self, ask: &Gc) -> Duration {
+        ask.idle.unwrap_or(self.0.settings.gc.idle)
+    }
+
+    /// Whether the index was rebuilt a short while ago, so that nothing counts as garbage yet (I10).
+    fn is_in_grace(&self) -> Result<bool> {
+        let until = self.0.index.meta(GRACE)?.and_then(|at| at.parse::<Timestamp>().ok());
+        Ok(until.is_some_and(|until| self.0.clock.now() < until))
     }
 
     /// The second step, one environment after the other.

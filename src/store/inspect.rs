@@ -115,6 +115,7 @@ impl Store {
             files: env.files,
             installer: env.installer,
             notes: env.notes,
+            link_mode: env.link_mode,
             created_at: env.created_at,
             last_used_at: env.last_used_at,
         })

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Store;
+use super::build::Built;
 use super::report::Outcome;
-use super::runtime::{Job, Runtime};
+use super::runtime::{Job, NoDerivedFiles, Runtime};
 use crate::cancel::Cancel;
-use crate::digest::EnvKey;
+use crate::digest::{EnvKey, InterpreterDigest};
 use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
 use crate::fs::{durable, remove};
@@ -23,6 +24,7 @@ use crate::interpreter::Interpreter;
 use crate::lease::Lease;
 use crate::lock::Lock;
 use crate::process::{Limits, Log};
+use crate::settings::Prefer;
 use crate::spec::Spec;
 
 /// What is wanted of a build.
@@ -76,11 +78,11 @@ impl Store {
             return Ok(made);
         }
         let guard_path = self.0.layout.guard_spec(&spec, &interpreter);
-        let mut guard = self.wait(vec![guard_path.clone()], "the same declaration", order)?;
+        let mut guard = self.wait(vec![guard_path.clone()], Mode::Exclusive, "the same declaration", order)?;
         if let Some(made) = self.shared(find()?)? {
             return Ok(made);
         }
-        let workshop = Workshop::new(self, &guard_name(&guard_path))?;
+        let workshop = Workshop::new(self, &guard_name(&guard_path), order)?.prefer_what_is_held(&interpreter)?;
         guard.sign("locking and building", workshop.log.path());
         let lock = if order.spec.is_empty() {
             Lock::default()
@@ -99,7 +101,7 @@ impl Store {
         {
             return Ok(made);
         }
-        let workshop = Workshop::new(self, &guard_name(&self.0.layout.guard_env(&key.stem())))?;
+        let workshop = Workshop::new(self, &guard_name(&self.0.layout.guard_env(&key.stem())), order)?;
         self.make_locked(order, &workshop, lock)
     }
 
@@ -118,23 +120,24 @@ impl Store {
         if let Some(made) = self.shared(find()?)? {
             return Ok(made);
         }
-        let mut guard = self.wait(vec![self.0.layout.guard_env(&key.stem())], "the same environment", order)?;
+        let mut guard =
+            self.wait(vec![self.0.layout.guard_env(&key.stem())], Mode::Exclusive, "the same environment", order)?;
         guard.sign("building", workshop.log.path());
         if let Some(made) = self.shared(find()?)? {
             return Ok(made);
         }
         let slots = (0..self.0.settings.install.jobs.max(1)).map(|n| self.0.layout.guard_slot(n)).collect();
-        let mut slot = self.wait(slots, "a build slot", order)?;
+        let mut slot = self.wait(slots, Mode::Exclusive, "a build slot", order)?;
         slot.sign("building", workshop.log.path());
-        let (env, lease) = self.build(order, &workshop.job(order), &key, lock)?;
-        Ok(Made { env, lease, outcome: Outcome::Built, log: workshop.log.path().map(Path::to_owned) })
+        let Built { env, lease, outcome } = self.build(order, &workshop.job(order), &key, lock)?;
+        Ok(Made { env, lease, outcome, log: workshop.log.path().map(Path::to_owned) })
     }
 
     fn existing(&self, key: &EnvKey) -> Result<Option<EnvRow>> {
         self.0.index.read("look up an environment", |db| envs::by_key(db, key))
     }
 
-    fn note_alias(&self, order: &Order<'_>, env: &EnvRow) -> Result<()> {
+    pub(super) fn note_alias(&self, order: &Order<'_>, env: &EnvRow) -> Result<()> {
         let op = "note what a declaration became";
         let (spec, interpreter) = (order.spec.digest(), order.interpreter.digest());
         self.0.index.write(op, |tx| envs::set_alias(tx, &spec, &interpreter, env.id).map_err(sql(op)))
@@ -162,13 +165,13 @@ impl Store {
         })
     }
 
-    fn wait(&self, guards: Vec<PathBuf>, what: &str, order: &Order<'_>) -> Result<Guard> {
+    fn wait(&self, guards: Vec<PathBuf>, mode: Mode, what: &str, order: &Order<'_>) -> Result<Guard> {
         let told = |waited: Duration, holder: Option<Holder>| {
             let by = holder.map(|holder| format!(": {holder}{}", last_line(holder.log.as_deref()))).unwrap_or_default();
             (order.progress)(&format!("waiting {} s for {what}{by}", waited.as_secs()));
         };
         let deadline = order.limits.deadline;
-        Guard::take_any(&guards, Mode::Exclusive, deadline, order.cancel, &told).map_err(|error| match error {
+        Guard::take_any(&guards, mode, deadline, order.cancel, &told).map_err(|error| match error {
             Error::Busy { holder, .. } => Error::Busy { what: what.into(), holder },
             other => other,
         })
@@ -191,20 +194,34 @@ struct Workshop<'a> {
     store: &'a Store,
     log: Log,
     scratch: Scratch,
+    /// Nobody trims the cache while an installer may use it.
+    _cache: Guard,
     cache: PathBuf,
     tools: PathBuf,
+    preferences: Vec<String>,
 }
 
 impl<'a> Workshop<'a> {
-    fn new(store: &'a Store, log_name: &str) -> Result<Self> {
+    fn new(store: &'a Store, log_name: &str, order: &Order<'_>) -> Result<Self> {
         let layout = &store.0.layout;
         Ok(Self {
             store,
             log: Log::create(&layout.log(log_name))?,
             scratch: Scratch::new(store)?,
+            _cache: store.wait(vec![layout.guard_cache()], Mode::Shared, "the installer's cache", order)?,
             cache: layout.dir("cache"),
             tools: layout.dir("tools"),
+            preferences: Vec::new(),
         })
+    }
+
+    /// Lets the lock prefer what the store holds for an interpreter, where the settings say so.
+    fn prefer_what_is_held(mut self, interpreter: &InterpreterDigest) -> Result<Self> {
+        if self.store.0.settings.lock.prefer == Prefer::Store {
+            let held = self.store.0.index.read("look up distributions", |db| envs::held_wheels(db, interpreter))?;
+            self.preferences = held.into_iter().map(|(name, version)| format!("{name}=={version}")).collect();
+        }
+        Ok(self)
     }
 
     fn job<'j>(&'j self, order: &'j Order<'_>) -> Job<'j> {
@@ -219,6 +236,8 @@ impl<'a> Workshop<'a> {
             cancel: order.cancel,
             lease: None,
             progress: order.progress,
+            derived: &NoDerivedFiles,
+            preferences: &self.preferences,
         }
     }
 }

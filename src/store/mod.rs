@@ -4,24 +4,31 @@
 //! condemns and [`sweep`]s), [`reindex`], [`inspect`], [`doctor`]. The store alone knows both names on disk and the
 //! index; what is below it knows one of the two.
 
+mod assemble;
 pub mod bind;
 pub mod build;
+mod collect_objects;
 pub mod doctor;
+pub mod du;
 pub mod ensure;
 pub mod gc;
 pub mod in_use;
 pub mod inspect;
+mod learn;
 pub mod make;
 pub mod open;
+mod publish;
 pub mod reindex;
 pub mod remove;
 pub mod report;
 pub mod resolve;
 pub mod runtime;
 pub mod sweep;
+mod trim_cache;
+pub mod verify;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use ensure::{Ensure, EnsureError, Ready};
 pub use gc::Gc;
@@ -30,6 +37,7 @@ pub use resolve::EnvHandle;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::fs::link::LinkMode;
 use crate::index::{Access, Index};
 use crate::layout::Layout;
 use crate::settings::Settings;
@@ -50,6 +58,8 @@ struct Inner {
     runtimes: Vec<Arc<dyn Runtime>>,
     clock: Arc<dyn Clock>,
     recovered: Option<report::Reindexed>,
+    /// How objects are put into environments, once it was tried.
+    link_mode: OnceLock<LinkMode>,
 }
 
 impl Store {

@@ -6,7 +6,7 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -144,6 +144,7 @@ impl Builder {
             runtimes: self.runtimes,
             clock: self.clock,
             recovered,
+            link_mode: OnceLock::new(),
         })))
     }
 }
@@ -203,7 +204,8 @@ fn create(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result<(
     let strangers: Vec<_> = listed
         .filter_map(|entry| entry.ok().map(|entry| entry.file_name().to_string_lossy().into_owned()))
         .filter(|name| {
-            name != "guards"
+            // `store.json`: another process created the store since we looked.
+            name != "store.json"
                 && name != "lost+found"
                 && !DIRECTORIES.iter().any(|(d, _)| d == name)
                 && !name.starts_with("index.db")

@@ -12,8 +12,8 @@ use rusqlite::Transaction;
 use walkdir::WalkDir;
 
 use super::Store;
-use super::build::insert_row;
 use super::gc::GRACE;
+use super::publish::insert_row;
 use super::report::{Finding, Level, Reindexed};
 use crate::binding::BindingFile;
 use crate::cancel::Cancel;

@@ -6,7 +6,7 @@ use super::{Store, in_use};
 use crate::error::Result;
 use crate::fs::lock::Mode;
 use crate::guard::Guard;
-use crate::index::{EnvRow, State, collection, envs, sql};
+use crate::index::{EnvRow, State, collection, components, envs, sql};
 use crate::pack::PackRef;
 
 impl Store {
@@ -18,11 +18,16 @@ impl Store {
     pub fn remove(&self, pack: &PackRef, keep_history: bool) -> Result<Removed> {
         self.require_owner("remove a pack")?;
         let mut removed = Removed { pack: pack.clone(), env_removed: false, freed_bytes: 0 };
-        if let Some(env) = self.unbind(pack, keep_history)?
-            && let Swept::Gone(freed) = self.collect_at_once(&env)?
-        {
-            removed.env_removed = true;
-            removed.freed_bytes = freed;
+        if let Some(env) = self.unbind(pack, keep_history)? {
+            let held = self.0.index.read("look up components", |db| components::of_env(db, env.id))?;
+            if let Swept::Gone(freed) = self.collect_at_once(&env)? {
+                removed.env_removed = true;
+                removed.freed_bytes = freed;
+                // A history may be taken up again: then its components can be linked.
+                if !keep_history {
+                    removed.freed_bytes += self.collect_objects_of(&held)?;
+                }
+            }
         }
         Ok(removed)
     }

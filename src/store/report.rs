@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{EnvKey, SpecDigest, TreeDigest};
+use crate::fs::link::LinkMode;
 use crate::index::State;
 use crate::interpreter::InterpreterIdentity;
 use crate::pack::PackRef;
@@ -159,6 +160,8 @@ pub struct EnvSummary {
     pub installer: String,
     /// What the installer left to be noted.
     pub notes: Vec<String>,
+    /// How its files share with objects: `reflink`, `hardlink` or `copy`.
+    pub link_mode: LinkMode,
     /// Since when.
     pub created_at: Timestamp,
     /// When a pack last asked for it, to 5 minutes.
@@ -237,8 +240,10 @@ pub struct Collected {
 /// Bytes freed, by kind.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct FreedByKind {
-    /// Environments.
+    /// Environments: what is theirs alone.
     pub environments: u64,
+    /// Objects that nothing names.
+    pub objects: u64,
     /// What dead builds left.
     pub staging: u64,
     /// What deletions in progress left.
@@ -249,7 +254,7 @@ pub struct FreedByKind {
     pub logs: u64,
 }
 
-/// Environments kept, by reason.
+/// What was kept, by reason: environments, and components that no environment holds.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Kept {
     /// A process uses them.
@@ -260,6 +265,106 @@ pub struct Kept {
     pub pinned: u64,
     /// They were used a short while ago.
     pub young: u64,
+    /// Components that were used a short while ago: their artifacts can be linked again without an installer.
+    pub components: u64,
+}
+
+/// What `du` answers. Bytes are those of files, links and directories as they are, not of the blocks they take.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Usage {
+    /// Everything under the root, each inode once: what `du -sb` says.
+    pub total_bytes: u64,
+    /// The same, apart.
+    pub by_kind: UsageByKind,
+    /// Bound packs.
+    pub packs: u64,
+    /// Environments.
+    pub environments: u64,
+    /// What the packs' environments would weigh if each had its own.
+    pub logical_bytes: u64,
+    /// What packs save that share an environment.
+    pub saved_by_sharing_environments: u64,
+    /// What environments save that share files, and files that stand twice in one.
+    pub saved_by_sharing_files: u64,
+    /// Objects of components that no environment holds: what `gc` may free.
+    pub unheld_bytes: u64,
+    /// Each environment, what only it holds first.
+    pub by_env: Vec<EnvUsage>,
+    /// Each distribution in the store, what only it holds first.
+    pub by_distribution: Vec<DistributionUsage>,
+}
+
+/// Bytes under the root, by kind.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct UsageByKind {
+    /// Files by their content.
+    pub objects: u64,
+    /// Files and links of environments that are no objects.
+    pub environments: u64,
+    /// Manifests.
+    pub manifests: u64,
+    /// Locks.
+    pub locks: u64,
+    /// Bindings and pins.
+    pub bindings: u64,
+    /// The index.
+    pub index: u64,
+    /// What can be fetched again.
+    pub cache: u64,
+    /// What the store keeps for itself.
+    pub tools: u64,
+    /// Logs.
+    pub logs: u64,
+    /// Staging and trash.
+    pub staging: u64,
+    /// What is damaged, kept for people.
+    pub quarantine: u64,
+    /// Directories, all of them.
+    pub directories: u64,
+    /// Anything else.
+    pub other: u64,
+}
+
+/// An environment's bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct EnvUsage {
+    /// Which.
+    pub env: EnvKey,
+    /// The packs bound to it.
+    pub packs: Vec<PackRef>,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// What only it holds: what would be free without it.
+    pub unique_bytes: u64,
+}
+
+/// A distribution's bytes.
+#[derive(Debug, Clone, Serialize)]
+pub struct DistributionUsage {
+    /// Which.
+    #[serde(flatten)]
+    pub distribution: Distribution,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// What only it holds.
+    pub unique_bytes: u64,
+    /// How many environments hold it.
+    pub environments: u64,
+}
+
+/// What `verify` answers.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Verified {
+    /// Environments looked at.
+    pub environments: u64,
+    /// Their files.
+    pub files: u64,
+    /// Objects looked at.
+    pub objects: u64,
+    /// Whether every byte was read.
+    pub full: bool,
+    /// What is not as it was published.
+    pub findings: Vec<Finding>,
 }
 
 /// What `reindex` brought back.

@@ -1,15 +1,20 @@
 //! [`Runtime`]: what the store asks of a language. The store knows bindings, keys, guards and publishing;
 //! a runtime knows interpreters, locks and how a directory becomes an environment.
 
+use std::collections::{HashMap, HashSet};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::cancel::Cancel;
+use crate::digest::DerivedKey;
 use crate::error::Result;
+use crate::fs::read::Content;
+use crate::fs::scan::Known;
 use crate::interpreter::{Interpreter, InterpreterMemory};
 use crate::lock::Lock;
+use crate::placeholder::Placeholders;
 use crate::process::{Limits, Log};
 use crate::settings::Settings;
 use crate::spec::{InterpreterRange, RuntimeKind, Spec};
@@ -37,10 +42,34 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     /// What is wrong with the text.
     fn read_lock(&self, text: &str) -> Result<Lock, String>;
 
-    /// Makes the environment in an existing directory that holds nothing but `.lease`. On return every byte is
-    /// final but modes and times, which the store sets. An empty lock makes the empty environment and
-    /// starts no installer.
+    /// Writes what every environment of an interpreter has before anything is installed, into a directory that holds
+    /// nothing but `.lease`. Starts nothing.
+    fn skeleton(&self, interpreter: &Interpreter, env_dir: &Path) -> Result<Skeleton>;
+
+    /// Installs a lock's artifacts into a skeleton. On return every byte is final but modes and times, which the
+    /// store sets. An empty lock starts no installer; the interpreter is started at least once.
     fn install(&self, job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<Installed>;
+
+    /// About how many bytes [`Runtime::trim_cache`] would free.
+    fn trimmable(&self, upkeep: &Upkeep<'_>) -> u64;
+
+    /// Lets its tools forget what they keep of known distributions and what nothing refers to.
+    fn trim_cache(&self, upkeep: &Upkeep<'_>) -> Result<()>;
+}
+
+/// What a runtime needs to tidy its tools' cache. Nobody uses the cache meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub struct Upkeep<'a> {
+    /// The site's settings.
+    pub settings: &'a Settings,
+    /// `<root>/cache`.
+    pub cache: &'a Path,
+    /// `<root>/tools`.
+    pub tools: &'a Path,
+    /// The distributions whose artifacts became components: the tools will not be asked for them again.
+    pub known: &'a HashSet<String>,
+    /// Stops the work.
+    pub cancel: &'a Cancel,
 }
 
 /// What a runtime needs to do its work in this store.
@@ -67,6 +96,27 @@ pub struct Job<'a> {
     pub lease: Option<BorrowedFd<'a>>,
     /// Told what is being done, for people.
     pub progress: &'a (dyn Fn(&str) + Sync),
+    /// Derived files that the store has.
+    pub derived: &'a dyn DerivedFiles,
+    /// Versions the lock should prefer, as `name==version`, where the settings say so.
+    pub preferences: &'a [String],
+}
+
+/// Derived files (bytecode) made before.
+pub trait DerivedFiles: Sync {
+    /// Puts the file made of this into an environment, if it is known, and says what it holds. Makes the directory it is
+    /// put in.
+    fn place(&self, key: &DerivedKey, target: &Path) -> Option<Content>;
+}
+
+/// Knows none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoDerivedFiles;
+
+impl DerivedFiles for NoDerivedFiles {
+    fn place(&self, _: &DerivedKey, _: &Path) -> Option<Content> {
+        None
+    }
 }
 
 /// An interpreter looked at.
@@ -80,27 +130,57 @@ pub struct FoundInterpreter {
     pub is_default: bool,
 }
 
-/// What a runtime did to a directory.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Installed {
-    /// The installer, e.g. `uv 0.13.9`; `none` for the empty environment. Provenance, not identity.
-    pub installer: String,
-    /// The distributions found in it, sorted by name.
-    pub distributions: Vec<Distribution>,
-    /// Derived files (bytecode), relative, sorted: verified, but outside the tree digest.
-    pub derived: Vec<String>,
-    /// Source files that did not compile, relative.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub uncompiled: Vec<String>,
-    /// Oddities worth keeping: paths claimed twice, `RECORD` lines without a file.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notes: Vec<String>,
-    /// Places on this host outside the environment and their neutral form, longest first: the tree digest
-    /// replaces them in link targets and in `local_files`, so that it does not depend on where an interpreter
-    /// stands. (The environment's own path is replaced in every text file.)
-    pub placeholders: Vec<(String, String)>,
-    /// Files that name such places, e.g. `pyvenv.cfg`.
+/// What an environment has before anything is installed.
+#[derive(Debug, Clone, Default)]
+pub struct Skeleton {
+    /// Its files and links, relative.
+    pub names: Vec<String>,
+    /// Those of its files that name places on this host outside the environment, e.g. `pyvenv.cfg`.
     pub local_files: Vec<String>,
+    /// Texts for the environment's own path, in whatever file.
+    pub placeholders: Placeholders,
+    /// Texts for every place on this host, in link targets and `local_files`: the tree digest does not depend on where an
+    /// interpreter stands.
+    pub local_placeholders: Placeholders,
+}
+
+/// What a runtime installed.
+#[derive(Debug, Clone, Default)]
+pub struct Installed {
+    /// The installer, e.g. `uv 0.13.9`; empty where none was started. Provenance, not identity.
+    pub installer: String,
+    /// The distributions, sorted by name.
+    pub distributions: Vec<InstalledDistribution>,
+    /// Derived files, sorted by path.
+    pub derived: Vec<DerivedFile>,
+    /// Oddities worth keeping, such as files of no distribution.
+    pub notes: Vec<String>,
+    /// Files whose bytes were read and did not change since.
+    pub known: HashMap<String, Known>,
+}
+
+/// A distribution as it was installed.
+#[derive(Debug, Clone)]
+pub struct InstalledDistribution {
+    /// Which.
+    pub distribution: Distribution,
+    /// Its files, relative, sorted.
+    pub paths: Vec<String>,
+    /// Whether these files, and nothing else, are what its artifact becomes in whatever environment.
+    pub is_shareable: bool,
+    /// Source files that did not compile, relative.
+    pub uncompiled: Vec<String>,
+    /// Oddities worth keeping, such as `RECORD` lines without a file.
+    pub notes: Vec<String>,
+}
+
+/// A derived file (bytecode): verified, but outside the tree digest.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DerivedFile {
+    /// Relative.
+    pub path: String,
+    /// What it is made of.
+    pub key: DerivedKey,
 }
 
 /// An installed distribution.

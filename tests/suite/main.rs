@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod environment;
 mod index;
+mod objects;
 mod readers;
 mod real_index;
 mod share;

@@ -2,40 +2,9 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::Child;
 
-use crate::support::{Ran, Wheel, World, ran, uv_dir};
-
-/// A uv that notes what it is asked for and then does it.
-struct NotingUv {
-    dir: PathBuf,
-}
-
-impl NotingUv {
-    fn new(world: &World) -> Self {
-        let dir = world.path().join("noting");
-        fs::create_dir(&dir).expect("a directory");
-        let script =
-            format!("#!/bin/sh\necho \"$*\" >> {:?}\nexec {:?} \"$@\"\n", dir.join("log"), uv_dir().join("uv"));
-        fs::write(dir.join("uv"), script).expect("a script");
-        fs::set_permissions(dir.join("uv"), fs::Permissions::from_mode(0o755)).expect("chmod");
-        Self { dir }
-    }
-
-    fn asked(&self, verb: &str) -> usize {
-        let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
-        log.lines().filter(|line| line.contains(verb)).count()
-    }
-
-    fn start(&self, world: &World, args: &[&str]) -> Child {
-        let path = format!("{}:/usr/bin:/bin", self.dir.display());
-        let mut command = world.command(["--format", "json"]);
-        command.args(args).env("PATH", path).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().expect("envstore starts")
-    }
-}
+use crate::support::{NotingUv, Ran, Wheel, World, ran};
 
 fn finish(children: Vec<Child>) -> Vec<Ran> {
     children.into_iter().map(|child| ran(child.wait_with_output().expect("it ends"))).collect()

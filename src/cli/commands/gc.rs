@@ -45,6 +45,7 @@ fn human(text: &mut String, collected: &Collected, dry_run: bool, paint: Paint) 
     let kinds = &collected.freed_by_kind;
     for (name, bytes) in [
         ("environments", kinds.environments),
+        ("objects", kinds.objects),
         ("staging", kinds.staging),
         ("trash", kinds.trash),
         ("cache", kinds.cache),
@@ -64,6 +65,7 @@ fn human(text: &mut String, collected: &Collected, dry_run: bool, paint: Paint) 
     .into_iter()
     .filter(|(number, _)| *number > 0)
     .map(|(number, why)| format!("{number} {why}"))
+    .chain((kept.components > 0).then(|| format!("{} used a short while ago", count(kept.components, "component"))))
     .collect();
     if !reasons.is_empty() {
         let _ = writeln!(text, "kept: {}", reasons.join(", "));

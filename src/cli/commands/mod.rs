@@ -3,6 +3,7 @@
 mod completions;
 mod config;
 mod doctor;
+mod du;
 mod ensure;
 mod exec;
 mod gc;
@@ -12,6 +13,7 @@ mod remove;
 mod resolve;
 mod show;
 mod sync;
+mod verify;
 
 use std::path::Path;
 
@@ -32,6 +34,8 @@ pub fn run(context: &Context, command: Command) -> Outcome {
         Command::Show(args) => show::run(context, &args),
         Command::Remove(args) => remove::run(context, &args),
         Command::Gc(args) => gc::run(context, &args),
+        Command::Du(args) => du::run(context, &args),
+        Command::Verify(args) => verify::run(context, &args),
         Command::Reindex => reindex::run(context),
         Command::Doctor(args) => doctor::run(context, &args),
         Command::Config(Config::Show) => config::show(context),

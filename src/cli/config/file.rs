@@ -8,6 +8,7 @@ use serde::de::{self, Deserialize, Deserializer};
 use super::keys;
 use crate::cli::units::{self, DurationText, SizeText};
 use crate::error::{Error, Result};
+use crate::fs::link::LinkMode;
 use crate::settings::{Installer, MinFree, PackOptions};
 
 /// More than any sensible file; a device or a log given by mistake is not read whole.
@@ -60,6 +61,7 @@ pub struct Install {
     pub jobs: Option<JobsNumber>,
     pub allow_source: Option<bool>,
     pub pack_options: Option<PackOptionsText>,
+    pub link_mode: Option<LinkModeText>,
 }
 
 /// `[lock]`.
@@ -129,6 +131,16 @@ read_by!(
         "ignore" => Ok(PackOptions::Ignore),
         "allow" => Ok(PackOptions::Allow),
         other => Err(format!("`{other}` is not `ignore` or `allow`")),
+    }
+);
+read_by!(
+    /// `install.link_mode`; none: `auto`.
+    LinkModeText, String => Option<LinkMode>, |text| match text.as_str() {
+        "auto" => Ok(None),
+        "reflink" => Ok(Some(LinkMode::Reflink)),
+        "hardlink" => Ok(Some(LinkMode::Hardlink)),
+        "copy" => Ok(Some(LinkMode::Copy)),
+        other => Err(format!("`{other}` is not `auto`, `reflink`, `hardlink` or `copy`")),
     }
 );
 read_by!(

@@ -15,6 +15,7 @@ const INSTALL: &[&str] = &[
     "jobs",
     "allow_source",
     "pack_options",
+    "link_mode",
 ];
 const LOCK: &[&str] = &["prefer", "minimum"];
 const GC: &[&str] = &["max_size", "min_free", "retain_generations", "retain_for", "idle", "cache_max_size"];

@@ -132,6 +132,7 @@ impl Config {
             install.jobs => "install.jobs", settings.install.jobs, file::JobsNumber::into_inner;
             install.allow_source => "install.allow_source", settings.install.allow_source, |value| value;
             install.pack_options => "install.pack_options", settings.install.pack_options, file::PackOptionsText::into_inner;
+            install.link_mode => "install.link_mode", settings.install.link_mode, file::LinkModeText::into_inner;
             lock.minimum => "lock.minimum", settings.lock.minimum, |value| value;
             gc.max_size => "gc.max_size", settings.gc.max_size, file::size;
             gc.min_free => "gc.min_free", settings.gc.min_free, file::MinFreeText::into_inner;
@@ -163,11 +164,12 @@ fn path_or_none(text: &str, base: &Path) -> Option<PathBuf> {
 
 fn prefer(text: &str, base: &Path) -> Result<Prefer, String> {
     match text {
-        "" => Err("`lock.prefer` is empty: write `newest` or the path of a file with `name==version` lines".into()),
-        "newest" => Ok(Prefer::Newest),
-        "store" => {
-            Err("`lock.prefer = \"store\"` is not supported by this release: write `newest` or a file's path".into())
+        "" => {
+            Err("`lock.prefer` is empty: write `newest`, `store` or the path of a file with `name==version` lines"
+                .into())
         }
+        "newest" => Ok(Prefer::Newest),
+        "store" => Ok(Prefer::Store),
         file => Ok(Prefer::File(base.join(file))),
     }
 }

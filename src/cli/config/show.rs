@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Config, Origin};
 use crate::cli::units;
+use crate::fs::link::LinkMode;
 use crate::settings::{CredentialSource, Index, Installer, MinFree, PackOptions, Prefer};
 
 /// One value.
@@ -56,10 +57,12 @@ pub fn entries(config: &Config) -> Vec<Entry> {
                 PackOptions::Allow => "allow",
             }),
         ),
+        ("install.link_mode", json!(install.link_mode.map_or("auto", LinkMode::as_str))),
         (
             "lock.prefer",
             match &lock.prefer {
                 Prefer::Newest => json!("newest"),
+                Prefer::Store => json!("store"),
                 Prefer::File(path) => json!(path),
             },
         ),

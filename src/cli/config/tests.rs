@@ -25,6 +25,7 @@ silence_timeout = "5m"
 jobs = 3
 allow_source = false
 pack_options = "allow"
+link_mode = "copy"
 
 [lock]
 prefer = "fleet.txt"
@@ -126,7 +127,7 @@ fn mistakes_are_named() {
         ("[install]\ninstaller = 'pip'", "`pip` is not supported"),
         ("[install]\npack_options = 'maybe'", "`maybe` is not `ignore` or `allow`"),
         ("[install]\nfind_links = ['']", "is empty"),
-        ("[lock]\nprefer = 'store'", "not supported"),
+        ("[install]\nlink_mode = 'symlink'", "is not `auto`, `reflink`, `hardlink` or `copy`"),
         ("[lock]\nprefer = ''", "`lock.prefer` is empty"),
         ("[[index]]\nname = 'a b'\nurl = 'https://a/'", "is no index name"),
         ("[[index]]\nname = 'a'\nurl = 'a.example/simple'", "is no URL"),

@@ -6,16 +6,19 @@
 //! fixed and the code is written twice, which leaves few files that differ from one run to another. Hence
 //! bytecode is derived, outside the tree digest.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
+use super::hashes::Hashes;
 use super::tidy::Tree;
+use crate::digest::Canonical;
 use crate::error::{Error, InstallerCause, Phase, Result};
+use crate::fs::read::Content;
 use crate::process;
-use crate::store::runtime::Job;
+use crate::store::runtime::{DerivedFile, Job};
 
 /// How often a run goes on behind a file that made the interpreter crash.
 const CRASHES: usize = 16;
@@ -25,43 +28,56 @@ const NO_SPACE: i32 = 28;
 /// What became of the sources.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Compiled {
-    /// The bytecode files, relative, sorted.
-    pub derived: Vec<String>,
+    /// The bytecode files, by their source.
+    pub derived: BTreeMap<String, DerivedFile>,
+    /// Those that were there already, with what they hold.
+    pub placed: Vec<(String, Content)>,
     /// The sources that cannot be compiled, relative, sorted.
     pub uncompiled: Vec<String>,
 }
 
-/// A source and where its bytecode goes.
-type Pair = (String, String);
+/// A source and its bytecode.
+#[derive(Debug)]
+struct Pair {
+    source: String,
+    made: DerivedFile,
+}
 
-/// Compiles every `.py` below `lib` whose bytecode is not there yet. Runs the interpreter also when there is
-/// none, which shows that it starts.
+/// Compiles every `.py` below `lib` whose bytecode is not there yet; what the store has of it is put there instead. Runs the
+/// interpreter also when there is nothing to compile, which shows that it starts.
 ///
 /// # Errors
 /// [`Error::Installer`] when the interpreter does not start or cannot write.
-pub(crate) fn compile(job: &Job<'_>, env_dir: &Path, tree: &Tree) -> Result<Compiled> {
-    let tag = job.interpreter.fact("cache_tag").unwrap_or_default();
-    let mut pairs: VecDeque<Pair> = tree
-        .files()
-        .filter_map(|source| Some((source.to_owned(), target(source, tag)?)))
-        .filter(|(_, target)| tree.node(target).is_none())
-        .collect();
+pub(crate) fn compile(job: &Job<'_>, env_dir: &Path, tree: &Tree, hashes: &Hashes) -> Result<Compiled> {
     let mut done = Compiled::default();
+    let mut pairs = VecDeque::new();
+    for pair in pairs_of(job, tree, hashes) {
+        match job.derived.place(&pair.made.key, &env_dir.join(&pair.made.path)) {
+            Some(content) => {
+                done.placed.push((pair.made.path.clone(), content));
+                done.derived.insert(pair.source, pair.made);
+            }
+            None => pairs.push_back(pair),
+        }
+    }
     for _ in 0..CRASHES {
         let (status, said, stderr) = run(job, env_dir, &pairs)?;
         let Some(answers) = said.strip_prefix(b"S") else { return Err(failed(job, status, &stderr)) };
         for answer in answers.iter().filter(|answer| matches!(answer, b'.' | b'x')) {
-            let Some((source, target)) = pairs.pop_front() else { break };
-            if *answer == b'.' { done.derived.push(target) } else { done.uncompiled.push(source) }
+            let Some(pair) = pairs.pop_front() else { break };
+            if *answer == b'.' {
+                done.derived.insert(pair.source, pair.made);
+            } else {
+                done.uncompiled.push(pair.source);
+            }
         }
         if status.success() && answers.ends_with(b"E") {
-            done.derived.sort();
             done.uncompiled.sort();
             return Ok(done);
         }
         // A source can overflow the compiler's stack: that file is left out.
         match pairs.pop_front() {
-            Some((source, _)) if is_crash(status) => done.uncompiled.push(source),
+            Some(pair) if is_crash(status) => done.uncompiled.push(pair.source),
             _ => return Err(failed(job, status, &stderr)),
         }
     }
@@ -74,6 +90,19 @@ pub(crate) fn compile(job: &Job<'_>, env_dir: &Path, tree: &Tree) -> Result<Comp
     })
 }
 
+/// The sources without bytecode, with what their bytecode is made of: source, path and the interpreter's magic number.
+fn pairs_of(job: &Job<'_>, tree: &Tree, hashes: &Hashes) -> Vec<Pair> {
+    let tag = job.interpreter.fact("cache_tag").unwrap_or_default();
+    let magic = job.interpreter.fact("magic").unwrap_or_default();
+    let pair = |source: &str| {
+        let path = target(source, tag).filter(|path| tree.node(path).is_none())?;
+        let mut canonical = Canonical::new("envstore/derived/v1");
+        canonical.field(hashes.get(source)?.content.digest.as_bytes()).field(source).field(magic);
+        Some(Pair { source: source.to_owned(), made: DerivedFile { path, key: canonical.digest() } })
+    };
+    tree.files().filter_map(pair).collect()
+}
+
 /// Where a source's bytecode goes (PEP 3147); none for what is no source.
 fn target(source: &str, tag: &str) -> Option<String> {
     let (dir, name) = source.strip_prefix("lib/")?.rsplit_once('/')?;
@@ -83,7 +112,7 @@ fn target(source: &str, tag: &str) -> Option<String> {
 
 fn run(job: &Job<'_>, env_dir: &Path, pairs: &VecDeque<Pair>) -> Result<(ExitStatus, Vec<u8>, String)> {
     let list = job.scratch.join("compile.list");
-    let names: String = pairs.iter().map(|(source, target)| format!("{source}\0{target}\0")).collect();
+    let names: String = pairs.iter().map(|pair| format!("{}\0{}\0", pair.source, pair.made.path)).collect();
     fs::write(&list, names).map_err(Error::io("write", &list))?;
     let mut command = Command::new(env_dir.join("bin/python"));
     // Not `-I`: it would ignore the hash seed. Not `site`: `.pth` files run code of the artifacts.

@@ -3,80 +3,138 @@
 //! Order: check first, change afterwards, compile last. Everything an artifact could do to the rest of
 //! the environment is refused before the first file is touched.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
+use super::bytecode::{self, Compiled};
+use super::dist_info::DistInfo;
+use super::hashes::Hashes;
+use super::record::{Claims, Verdict, Verdicts};
 use super::tidy::Tree;
-use super::{bytecode, check, dist_info, record, scripts, skeleton};
-use crate::error::Result;
-use crate::interpreter::Interpreter;
+use super::{check, dist_info, scripts, skeleton};
+use crate::error::{Error, InstallerCause, Phase, Result};
+use crate::fs::scan::Known;
 use crate::lock::Lock;
-use crate::store::runtime::{Installed, Job};
+use crate::store::runtime::{DerivedFile, Distribution, Installed, InstalledDistribution, Job};
+
+/// How the note of a file that differs ends.
+pub(crate) const OTHER_BYTES: &str = "has not the bytes its RECORD says";
+
+/// What becomes of a file that has other bytes than its `RECORD` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// The environment is refused: the installer's cache may be damaged.
+    Refused,
+    /// It is noted: the artifact itself says what is not so.
+    Noted,
+}
 
 /// Checks the installed tree, writes scripts and records, removes the installer's marks and compiles. The
 /// answer's `installer` is for the caller to fill.
 ///
 /// # Errors
-/// [`crate::error::Error::UnsafeArtifact`] for what an environment must not hold,
-/// [`crate::error::Error::Installer`] for a tree that is not the lock's or does not run.
-pub(crate) fn finish(job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<Installed> {
+/// [`Error::UnsafeArtifact`] for what an environment must not hold, [`Error::Installer`] for a tree that is not the lock's or does
+/// not run; with [`InstallerCause::HashMismatch`] for files that are not what their `RECORD` says, if those are refused.
+pub(crate) fn finish(job: &Job<'_>, lock: &Lock, env_dir: &Path, wrong: Wrong) -> Result<Installed> {
     let interpreter = job.interpreter;
     let site_dirs = skeleton::site_dirs(interpreter)?;
-    let mut notes = Vec::new();
 
     job.cancel.check("checking the environment")?;
     (job.progress)("checking");
     let mut tree = Tree::walk(env_dir)?;
     tree.check_links(interpreter)?;
     let dists = dist_info::read_all(env_dir, &tree, &site_dirs)?;
-    let claims = record::Claims::of(env_dir, &dists)?;
+    let mut verdicts = Verdicts::new(&dists);
+    let claims = Claims::of(env_dir, &dists)?;
     skeleton::check(env_dir, interpreter, |path| claims.owner(path, &dists))?;
     let distributions = check::against_lock(&dists, lock)?;
-    let digests = claims.check(env_dir, &tree, &dists, &site_dirs, &mut notes)?;
+    let hashes = Hashes::of(env_dir, &tree)?;
+    let differing = claims.check(env_dir, &tree, &dists, &site_dirs, &hashes, &mut verdicts)?;
+    let mut notes = differ(&differing, |path| claims.owner(path, &dists), wrong)?;
 
     job.cancel.check("checking the environment")?;
     tree.remove_marks(&site_dirs, |path| claims.names(path))?;
-    let made = scripts::write(env_dir, interpreter, &mut tree, &dists, &mut notes)?;
+    let made = scripts::write(env_dir, interpreter, &mut tree, &dists, &mut verdicts)?;
     scripts::normalise(env_dir, interpreter, &tree)?;
     tree.remove_empty_dirs(&site_dirs)?;
-    claims.rewrite(env_dir, &tree, &dists, &made, &digests)?;
+    claims.rewrite(env_dir, &tree, &dists, &made, &hashes)?;
     let ours = skeleton::names(env_dir, interpreter)?;
-    claims.note_strays(&tree, |path| made.contains_key(path) || ours.iter().any(|name| name == path), &mut notes);
+    let strays = claims.strays(&tree, |path| made.contains_key(path) || ours.iter().any(|name| name == path));
+    let has_strays = !strays.is_empty();
+    notes.extend(strays.into_iter().map(|path| format!("`{path}` is in no RECORD")));
 
     (job.progress)("compiling");
-    let compiled = bytecode::compile(job, env_dir, &tree)?;
+    let compiled = bytecode::compile(job, env_dir, &tree, &hashes)?;
     notes.sort();
-    notes.dedup();
+    let files = claims.files(&tree, &dists, &made);
+    let verdicts = verdicts.into_inner();
     Ok(Installed {
         installer: String::new(),
-        distributions,
-        derived: compiled.derived,
-        uncompiled: compiled.uncompiled,
+        distributions: parts(&dists, distributions, files, verdicts, &compiled, has_strays),
+        derived: sorted(compiled.derived),
         notes,
-        placeholders: placeholders(env_dir, interpreter),
-        local_files: vec!["pyvenv.cfg".into()],
+        known: known(hashes, compiled.placed, &tree),
     })
 }
 
-/// The texts that stand for a place on this host, longest first.
-///
-/// The interpreter's directory is often `/usr/bin`, which other texts name for other reasons (`#!/usr/bin/env`):
-/// it stands here with the line of `pyvenv.cfg` that it is in.
-fn placeholders(env_dir: &Path, interpreter: &Interpreter) -> Vec<(String, String)> {
-    let env = env_dir.to_string_lossy().into_owned();
-    let quoted = skeleton::single_quoted(&env);
-    let mut all = vec![
-        (
-            skeleton::home_lines(&skeleton::home(interpreter).display().to_string()),
-            skeleton::home_lines("@PYTHON_HOME@"),
-        ),
-        (interpreter.path.to_string_lossy().into_owned(), "@PYTHON@".into()),
-    ];
-    if quoted != env {
-        all.push((quoted, "@ENV@".into()));
+/// What differing files make of the environment.
+fn differ(files: &[String], owner: impl Fn(&str) -> Option<String>, wrong: Wrong) -> Result<Vec<String>> {
+    let mut said: Vec<String> =
+        files.iter().map(|path| format!("`{path}` of {} {OTHER_BYTES}", owner(path).unwrap_or_default())).collect();
+    if wrong == Wrong::Noted || said.is_empty() {
+        return Ok(said);
     }
-    all.push((env, "@ENV@".into()));
-    all.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then(a.cmp(b)));
+    let summary = said.swap_remove(0);
+    Err(Error::Installer { phase: Phase::Finish, cause: InstallerCause::HashMismatch, summary, tail: said, log: None })
+}
+
+/// Each distribution with its files. Where files of no distribution stand nobody knows whose doing they are: nothing is
+/// shareable.
+fn parts(
+    dists: &[DistInfo],
+    distributions: Vec<Distribution>,
+    files: Vec<BTreeSet<String>>,
+    verdicts: Vec<Verdict>,
+    compiled: &Compiled,
+    has_strays: bool,
+) -> Vec<InstalledDistribution> {
+    let mut parts: Vec<_> = dists
+        .iter()
+        .zip(files)
+        .zip(verdicts)
+        .filter_map(|((dist, mut files), verdict)| {
+            let distribution = distributions.iter().find(|d| d.name == dist.name)?.clone();
+            let bytecode: Vec<String> =
+                files.iter().filter_map(|path| Some(compiled.derived.get(path)?.path.clone())).collect();
+            let uncompiled = files.iter().filter(|path| compiled.uncompiled.contains(path)).cloned().collect();
+            files.extend(bytecode);
+            Some(InstalledDistribution {
+                distribution,
+                paths: files.into_iter().collect(),
+                is_shareable: !verdict.depends_on_others && !has_strays,
+                uncompiled,
+                notes: verdict.notes,
+            })
+        })
+        .collect();
+    parts.sort_by(|a, b| a.distribution.cmp(&b.distribution));
+    parts
+}
+
+fn sorted(derived: BTreeMap<String, DerivedFile>) -> Vec<DerivedFile> {
+    let mut all: Vec<_> = derived.into_values().collect();
+    all.sort();
     all
+}
+
+/// What need not be read again: everything but what was written here (scripts, records, new bytecode).
+fn known(hashes: Hashes, placed: Vec<(String, crate::fs::read::Content)>, tree: &Tree) -> HashMap<String, Known> {
+    let is_rewritten = |path: &str| path.starts_with("bin/") || path.ends_with(".dist-info/RECORD");
+    let read = hashes
+        .into_contents()
+        .filter(|(path, _)| tree.is_file(path) && !is_rewritten(path))
+        .map(|(path, content)| (path, Known { content, is_sealed: false }));
+    read.chain(placed.into_iter().map(|(path, content)| (path, Known { content, is_sealed: true }))).collect()
 }
 
 #[cfg(test)]

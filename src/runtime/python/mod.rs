@@ -11,6 +11,7 @@ pub(crate) mod classify;
 pub(crate) mod discover;
 pub(crate) mod dist_info;
 pub(crate) mod finish;
+pub(crate) mod hashes;
 pub(crate) mod pick;
 pub(crate) mod probe;
 pub(crate) mod pylock;
@@ -28,12 +29,14 @@ pub(crate) mod uv;
 
 use std::path::Path;
 
-use crate::error::Result;
+use self::finish::Wrong;
+use crate::error::{Error, InstallerCause, Phase, Result};
+use crate::fs::remove::remove_tree;
 use crate::interpreter::{Interpreter, InterpreterMemory};
 use crate::lock::Lock;
 use crate::settings::Settings;
 use crate::spec::{InterpreterRange, RuntimeKind, Spec};
-use crate::store::runtime::{FoundInterpreter, Installed, Job, Runtime};
+use crate::store::runtime::{FoundInterpreter, Installed, Job, Runtime, Skeleton, Upkeep};
 
 /// The Python runtime: CPython 3.8 and newer.
 #[derive(Debug)]
@@ -75,15 +78,58 @@ impl Runtime for Python {
         pylock::read(text).map_err(|error| error.to_string())
     }
 
-    fn install(&self, job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<Installed> {
-        skeleton::create(env_dir, job.interpreter)?;
-        let mut installer = "none".to_owned();
-        if !lock.packages.is_empty() {
-            let tool = tool::find_or_fetch(job)?;
-            installer = format!("uv {}", tool.version);
-            uv::install(job, &tool, lock, env_dir, job.limits.deadline)?;
-        }
-        let installed = finish::finish(job, lock, env_dir)?;
-        Ok(Installed { installer, ..installed })
+    fn skeleton(&self, interpreter: &Interpreter, env_dir: &Path) -> Result<Skeleton> {
+        skeleton::create(env_dir, interpreter)
     }
+
+    fn install(&self, job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<Installed> {
+        if lock.packages.is_empty() {
+            return finish::finish(job, lock, env_dir, Wrong::Refused);
+        }
+        let tool = tool::find_or_fetch(job)?;
+        uv::install(job, &tool, lock, env_dir, job.limits.deadline)?;
+        let installed = match finish::finish(job, lock, env_dir, Wrong::Refused) {
+            Err(error) if is_other_than_recorded(&error) => afresh(job, &tool, lock, env_dir, error)?,
+            finished => finished?,
+        };
+        Ok(Installed { installer: format!("uv {}", tool.version), ..installed })
+    }
+
+    fn trimmable(&self, upkeep: &Upkeep<'_>) -> u64 {
+        uv::cache::trimmable(upkeep)
+    }
+
+    fn trim_cache(&self, upkeep: &Upkeep<'_>) -> Result<()> {
+        uv::cache::trim(upkeep)
+    }
+}
+
+fn is_other_than_recorded(error: &Error) -> bool {
+    matches!(error, Error::Installer { phase: Phase::Finish, cause: InstallerCause::HashMismatch, .. })
+}
+
+/// Installs again from an empty cache what has other bytes than its `RECORD` says. Either the installer's cache was damaged: then it
+/// forgets what it has of these artifacts. Or the artifact is as it is, and its `RECORD` merely wrong: that is noted.
+fn afresh(job: &Job<'_>, tool: &tool::Tool, lock: &Lock, env_dir: &Path, error: Error) -> Result<Installed> {
+    job.log.line(&format!("{error}: installing again from an empty cache"));
+    for entry in std::fs::read_dir(env_dir).map_err(Error::io("list", env_dir))?.flatten() {
+        if entry.file_name() != crate::layout::LEASE {
+            remove_tree(&entry.path())?;
+        }
+    }
+    skeleton::create(env_dir, job.interpreter)?;
+    let cache = job.scratch.join("empty-cache");
+    let fresh = Job { cache: &cache, ..*job };
+    if let Err(why) = uv::install(&fresh, tool, lock, env_dir, job.limits.deadline) {
+        job.log.line(&format!("that failed too: {why}"));
+        return Err(error);
+    }
+    let mut installed = finish::finish(job, lock, env_dir, Wrong::Noted)?;
+    if !installed.notes.iter().any(|note| note.ends_with(finish::OTHER_BYTES)) {
+        installed.notes.push(format!("the installer's cache was damaged and not used: {error}"));
+        if let Err(why) = uv::forget(job, tool, lock.packages.iter().map(|package| package.name.clone())) {
+            job.log.line(&format!("the installer keeps its damaged cache: {why}"));
+        }
+    }
+    Ok(installed)
 }

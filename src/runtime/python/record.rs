@@ -5,19 +5,20 @@
 //! sorted, without the installer's marks and bytecode; no digest for files that hold the environment's own
 //! path, which the specification allows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use data_encoding::BASE64URL_NOPAD;
-use sha2::{Digest, Sha256, Sha384, Sha512};
+use sha2::{Digest, Sha384, Sha512};
 
 use super::dist_info::{DistInfo, RecordLine};
+use super::hashes::{Hash, Hashes};
 use super::skeleton::through_lib64;
 use super::tidy::{Tree, is_dist_info_mark};
-use crate::error::{Error, InstallerCause, Phase, Result};
+use crate::error::{Error, Result};
 
 /// The lines of all distributions by the file they name, relative to the environment.
 #[derive(Debug, Default)]
@@ -66,55 +67,76 @@ impl Claims {
         Some(claims.map(DistInfo::label).collect::<Vec<_>>().join(" and "))
     }
 
-    /// Checks every file that a line names. Notes say which files are missing, and which are claimed twice.
-    ///
-    /// # Errors
-    /// [`Error::Installer`] with [`InstallerCause::HashMismatch`] for a file that no line fits, unless an
-    /// installer rewrites such files.
+    /// Checks every file that a line names, and returns those that no line fits, unless an installer rewrites such
+    /// files. Verdicts say which files are missing, which are claimed twice, and whose files depend on the others'.
     pub(crate) fn check(
         &self,
         env_dir: &Path,
         tree: &Tree,
         dists: &[DistInfo],
         site_dirs: &[String],
-        notes: &mut Vec<String>,
-    ) -> Result<Digests> {
-        let mut digests = Digests::default();
+        hashes: &Hashes,
+        verdicts: &mut Verdicts,
+    ) -> Result<Vec<String>> {
+        let mut wrong = Vec::new();
         for (path, claims) in &self.0 {
             let owner = || self.owner(path, dists).unwrap_or_default();
             if is_dist_info_mark(path, site_dirs) || dists.iter().any(|dist| is_own_record(dist, path)) {
                 continue;
             }
-            if !tree.is_file(path) {
-                if tree.node(path).is_none() && self.names(path) {
-                    notes.push(format!("{}: RECORD names `{path}`, which is missing", owner()));
+            let Some(hash) = hashes.get(path).filter(|_| tree.is_file(path)) else {
+                for claim in claims {
+                    if tree.node(path).is_some() {
+                        verdicts.depends_on_others(claim.dist);
+                    } else if self.names(path) {
+                        let note = format!("{}: RECORD names `{path}`, which is missing", owner());
+                        verdicts.note(claim.dist, note);
+                    }
                 }
                 continue;
-            }
-            let full = env_dir.join(path);
-            let bytes = fs::read(&full).map_err(Error::io("read", &full))?;
-            digests.0.insert(path.clone(), (sha256(&bytes), bytes.len() as u64));
+            };
+            let fit = |claim: &Claim| fits(&claim.line.hash, hash, &env_dir.join(path));
+            let fitting = claims.iter().map(fit).collect::<Result<Vec<_>>>()?;
             if claims.len() > 1 {
-                notes.push(format!("`{path}` is claimed by {}", owner()));
+                // Equal bytes under one name are legal; whose other bytes stand there is the installer's choice.
+                let is_agreed = fitting.iter().zip(claims).all(|(fits, claim)| *fits && !claim.line.hash.is_empty());
+                for claim in claims {
+                    verdicts.note(claim.dist, format!("`{path}` is claimed by {}", owner()));
+                    if !is_agreed {
+                        verdicts.depends_on_others(claim.dist);
+                    }
+                }
             }
-            let is_script = path.starts_with("bin/") && bytes.starts_with(b"#!");
-            if !is_script && claims.iter().all(|claim| !fits(&claim.line.hash, &bytes)) {
-                return Err(Error::Installer {
-                    phase: Phase::Finish,
-                    cause: InstallerCause::HashMismatch,
-                    summary: format!("`{path}` of {} has not the bytes its RECORD says", owner()),
-                    tail: Vec::new(),
-                    log: None,
-                });
+            if !fitting.contains(&true) && !is_script(env_dir, path)? {
+                wrong.push(path.clone());
             }
         }
-        Ok(digests)
+        Ok(wrong)
     }
 
-    /// Notes the files that are nobody's: neither the environment's own nor in any `RECORD`.
-    pub(crate) fn note_strays(&self, tree: &Tree, is_ours: impl Fn(&str) -> bool, notes: &mut Vec<String>) {
-        let strays = tree.files().filter(|path| !self.0.contains_key(*path) && !is_ours(path));
-        notes.extend(strays.map(|path| format!("`{path}` is in no RECORD")));
+    /// The files of each distribution that stand there: those of its lines, its `RECORD`, and `scripts` made of its entry points.
+    pub(crate) fn files(
+        &self,
+        tree: &Tree,
+        dists: &[DistInfo],
+        scripts: &BTreeMap<String, usize>,
+    ) -> Vec<BTreeSet<String>> {
+        let record = |dist: &DistInfo| BTreeSet::from([format!("{}/RECORD", dist.dir)]);
+        let mut files: Vec<_> = dists.iter().map(record).collect();
+        for (path, claims) in self.0.iter().filter(|(path, _)| tree.is_file(path) && !scripts.contains_key(*path)) {
+            for claim in claims {
+                files[claim.dist].insert(path.clone());
+            }
+        }
+        for (path, dist) in scripts {
+            files[*dist].insert(path.clone());
+        }
+        files
+    }
+
+    /// The files that are nobody's: neither the environment's own nor in any `RECORD`.
+    pub(crate) fn strays<'a>(&self, tree: &'a Tree, is_ours: impl Fn(&str) -> bool) -> Vec<&'a str> {
+        tree.files().filter(|path| !self.0.contains_key(*path) && !is_ours(path)).collect()
     }
 
     /// Writes the `RECORD` of every distribution; `scripts` are those made of its entry points.
@@ -124,7 +146,7 @@ impl Claims {
         tree: &Tree,
         dists: &[DistInfo],
         scripts: &BTreeMap<String, usize>,
-        digests: &Digests,
+        hashes: &Hashes,
     ) -> Result<()> {
         let mut records: Vec<Vec<(String, String)>> = dists.iter().map(|_| Vec::new()).collect();
         let mut add = |dist: usize, path: &str| -> Result<()> {
@@ -133,8 +155,10 @@ impl Claims {
             let line = if is_own_record(info, path) || holds_path(env_dir, path)? {
                 csv_line(&shown, "", None)
             } else {
-                let (digest, size) = digests.of(env_dir, path)?;
-                csv_line(&shown, &format!("sha256={digest}"), Some(size))
+                // A script that names no place of this host is the artifact's own, perhaps rewritten.
+                let fresh = if path.starts_with("bin/") { None } else { hashes.get(path).cloned() };
+                let hash = fresh.map_or_else(|| Hashes::read(&env_dir.join(path)), Ok)?;
+                csv_line(&shown, &format!("sha256={}", hash.sha256), Some(hash.content.size))
             };
             record.push((shown, line));
             Ok(())
@@ -152,18 +176,41 @@ impl Claims {
     }
 }
 
-/// What files hold: SHA-256 as `RECORD` spells it, and bytes.
-#[derive(Debug, Default)]
-pub(crate) struct Digests(BTreeMap<String, (String, u64)>);
+/// What checking says about each distribution, by its position.
+#[derive(Debug)]
+pub(crate) struct Verdicts(Vec<Verdict>);
 
-impl Digests {
-    fn of(&self, env_dir: &Path, path: &str) -> Result<(String, u64)> {
-        if let Some(known) = self.0.get(path) {
-            return Ok(known.clone());
+/// What checking says about one distribution.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Verdict {
+    /// Oddities worth keeping.
+    pub notes: Vec<String>,
+    /// Whether what stands there depends on what else was installed.
+    pub depends_on_others: bool,
+}
+
+impl Verdicts {
+    /// Nothing said yet.
+    pub(crate) fn new(dists: &[DistInfo]) -> Self {
+        Self(vec![Verdict::default(); dists.len()])
+    }
+
+    /// Notes something of a distribution.
+    pub(crate) fn note(&mut self, dist: usize, note: String) {
+        let notes = &mut self.0[dist].notes;
+        if !notes.contains(&note) {
+            notes.push(note);
         }
-        let full = env_dir.join(path);
-        let bytes = fs::read(&full).map_err(Error::io("read", &full))?;
-        Ok((sha256(&bytes), bytes.len() as u64))
+    }
+
+    /// Says that another set of distributions would have given it other files.
+    pub(crate) fn depends_on_others(&mut self, dist: usize) {
+        self.0[dist].depends_on_others = true;
+    }
+
+    /// The verdicts, in the distributions' order.
+    pub(crate) fn into_inner(self) -> Vec<Verdict> {
+        self.0
     }
 }
 
@@ -220,21 +267,27 @@ fn holds_path(env_dir: &Path, path: &str) -> Result<bool> {
     Ok(bytes.windows(wanted.len().max(1)).any(|window| window == wanted))
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    BASE64URL_NOPAD.encode(&Sha256::digest(bytes))
+/// Whether a file in `bin` begins as a script does: installers rewrite its first line.
+fn is_script(env_dir: &Path, path: &str) -> Result<bool> {
+    if !path.starts_with("bin/") {
+        return Ok(false);
+    }
+    let full = env_dir.join(path);
+    fs::read(&full).map(|bytes| bytes.starts_with(b"#!")).map_err(Error::io("read", &full))
 }
 
-/// Whether bytes are the ones of a line. A line without a digest, or with one of a kind that is not known
-/// to be strong, says nothing.
-fn fits(hash: &str, bytes: &[u8]) -> bool {
-    let Some((algorithm, digest)) = hash.split_once('=') else { return true };
+/// Whether a file holds what a line says. A line without a digest, or with one of a kind that is not known to be strong, says
+/// nothing.
+fn fits(line: &str, hash: &Hash, path: &Path) -> Result<bool> {
+    let Some((algorithm, digest)) = line.split_once('=') else { return Ok(true) };
+    let bytes = || fs::read(path).map_err(Error::io("read", path));
     let found = match algorithm.to_ascii_lowercase().as_str() {
-        "sha256" => sha256(bytes),
-        "sha384" => BASE64URL_NOPAD.encode(&Sha384::digest(bytes)),
-        "sha512" => BASE64URL_NOPAD.encode(&Sha512::digest(bytes)),
-        _ => return true,
+        "sha256" => hash.sha256.clone(),
+        "sha384" => BASE64URL_NOPAD.encode(&Sha384::digest(bytes()?)),
+        "sha512" => BASE64URL_NOPAD.encode(&Sha512::digest(bytes()?)),
+        _ => return Ok(true),
     };
-    digest.trim_end_matches('=') == found
+    Ok(digest.trim_end_matches('=') == found)
 }
 
 /// Replaces a file by a new one: the installer may have linked the old one from its cache.
@@ -279,10 +332,14 @@ mod tests {
 
     #[test]
     fn digests_are_those_of_the_wheel_specification() {
-        assert_eq!(sha256(b""), "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU");
-        assert!(fits("sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=", b""));
-        assert!(!fits("sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU", b"x"));
-        assert!(!fits("sha512=AAAA", b""));
-        assert!(fits("", b"x"));
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("empty");
+        fs::write(&path, "").expect("writes");
+        let hash = Hashes::read(&path).expect("reads");
+        let fits = |line: &str| fits(line, &hash, &path).expect("no error");
+        assert!(fits("sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU="));
+        assert!(fits("sha512=z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg_SpIdNs6c5H0NE8XYXysP-DGNKHfuwvY7kxvUdBeoGlODJ6-SfaPg"));
+        assert!(!fits("sha256=57DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU") && !fits("sha384=AAAA"));
+        assert!(fits("") && fits("md5=x"));
     }
 }

@@ -11,6 +11,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::dist_info::{DistInfo, EntryPoint};
+use super::record::Verdicts;
 use super::skeleton;
 use super::tidy::{Node, Tree};
 use crate::error::{Error, Result};
@@ -30,12 +31,14 @@ pub(crate) fn write(
     interpreter: &Interpreter,
     tree: &mut Tree,
     dists: &[DistInfo],
-    notes: &mut Vec<String>,
+    verdicts: &mut Verdicts,
 ) -> Result<BTreeMap<String, usize>> {
     let reserved = skeleton::names(env_dir, interpreter)?;
-    let mut made = BTreeMap::new();
+    let mut made: BTreeMap<String, usize> = BTreeMap::new();
     for (index, dist) in dists.iter().enumerate() {
-        notes.extend(dist.bad_scripts.iter().map(|line| format!("{}: `{line}` makes no script", dist.label())));
+        for line in &dist.bad_scripts {
+            verdicts.note(index, format!("{}: `{line}` makes no script", dist.label()));
+        }
         for script in &dist.scripts {
             let path = format!("bin/{}", script.name);
             let refused = |reason: &str| Error::UnsafeArtifact { artifact: dist.label(), reason: reason.to_owned() };
@@ -45,8 +48,12 @@ pub(crate) fn write(
             if reserved.contains(&path) {
                 return Err(refused(&format!("its script `{path}` belongs to the environment itself")));
             }
-            if let Some(other) = made.get(&path).and_then(|other: &usize| dists.get(*other)) {
-                notes.push(format!("`{path}` is a script of {} and {}", other.label(), dist.label()));
+            if let Some(first) = made.get(&path).copied() {
+                let note = format!("`{path}` is a script of {} and {}", dists[first].label(), dist.label());
+                for of in [first, index] {
+                    verdicts.note(of, note.clone());
+                    verdicts.depends_on_others(of);
+                }
                 continue;
             }
             match tree.node(&path) {
@@ -119,7 +126,7 @@ fn is_file_name(name: &str) -> bool {
 }
 
 /// The lines that start the environment's Python.
-fn head(env_dir: &Path) -> String {
+pub(super) fn head(env_dir: &Path) -> String {
     let python = env_dir.join("bin/python");
     let python = python.to_string_lossy();
     let direct = format!("#!{python}\n");

@@ -11,8 +11,11 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::scripts;
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
+use crate::placeholder::Placeholders;
+use crate::store::runtime::Skeleton;
 
 /// One thing of the skeleton.
 enum Entry {
@@ -22,9 +25,13 @@ enum Entry {
 }
 
 /// Makes the skeleton in a directory that exists and holds nothing of these names.
-pub(crate) fn create(env_dir: &Path, interpreter: &Interpreter) -> Result<()> {
+pub(crate) fn create(env_dir: &Path, interpreter: &Interpreter) -> Result<Skeleton> {
+    let mut names = Vec::new();
     for (name, entry) in entries(env_dir, interpreter)? {
         let path = env_dir.join(&name);
+        if !matches!(entry, Entry::Dir) {
+            names.push(name);
+        }
         match entry {
             Entry::Dir => fs::DirBuilder::new().recursive(true).mode(0o755).create(&path),
             Entry::Link(target) => symlink(target, &path),
@@ -37,7 +44,27 @@ pub(crate) fn create(env_dir: &Path, interpreter: &Interpreter) -> Result<()> {
         }
         .map_err(Error::io("create", &path))?;
     }
-    Ok(())
+    let (placeholders, local_placeholders) = placeholders(env_dir, interpreter);
+    let local_files = vec!["bin/activate".into(), "pyvenv.cfg".into()];
+    Ok(Skeleton { names, local_files, placeholders, local_placeholders })
+}
+
+/// The texts that stand for the environment's own path, and those for every place on this host.
+///
+/// The interpreter's directory is often `/usr/bin`, which other texts name for other reasons (`#!/usr/bin/env`):
+/// it stands here with the line of `pyvenv.cfg` that it is in.
+fn placeholders(env_dir: &Path, interpreter: &Interpreter) -> (Placeholders, Placeholders) {
+    let env = env_dir.to_string_lossy().into_owned();
+    let own = vec![(scripts::head(env_dir), "#!@ENV@/bin/python\n".into()), (env.clone(), "@ENV@".into())];
+    let home = home(interpreter).display().to_string();
+    let mut local = own.clone();
+    local.push((home_lines(&home), home_lines("@PYTHON_HOME@")));
+    local.push((interpreter.path.to_string_lossy().into_owned(), "@PYTHON@".into()));
+    let quoted = single_quoted(&env);
+    if quoted != env {
+        local.push((quoted, "@ENV@".into()));
+    }
+    (Placeholders::new(own), Placeholders::new(local))
 }
 
 /// Checks that an installed artifact replaced nothing of the skeleton. `owner` says whose a path is.

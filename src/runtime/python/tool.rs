@@ -18,10 +18,12 @@ use url::Url;
 use uv_pep440::Version;
 
 use super::simple_api::{Client, Offer, is_same_place, refused};
+use crate::cancel::Cancel;
 use crate::credentials::{self, Login};
 use crate::error::{Error, InstallerCause, Result};
 use crate::interpreter::{FileStamp, InterpreterIdentity};
 use crate::process::{self, Limits, Log};
+use crate::settings::Settings;
 use crate::store::runtime::Job;
 
 /// The uv that the store fetches.
@@ -75,29 +77,38 @@ pub(crate) struct Tool {
 ///
 /// [`InstallerCause::Offline`] when one would have to be fetched offline; what fetching fails with.
 pub(crate) fn find_or_fetch(job: &Job<'_>) -> Result<Tool> {
-    for directory in job.settings.install.path.iter().filter(|directory| directory.is_absolute()) {
-        if let Some(tool) = usable(&directory.join("uv"), job)? {
-            return Ok(tool);
-        }
-    }
-    let kept = job.tools.join(format!("uv-{PINNED}"));
-    let path = kept.join("uv");
-    if let Some(tool) = usable(&path, job)? {
+    if let Some(tool) = find(job.settings, job.tools, job.cancel)? {
         return Ok(tool);
     }
+    let kept = kept(job.tools);
     fetch(job, &kept)?;
-    usable(&path, job)?.ok_or_else(|| {
+    usable(&kept.join("uv"), job.cancel)?.ok_or_else(|| {
         refused(InstallerCause::Other, format!("the uv {PINNED} that was fetched does not run on this host"))
     })
 }
 
+/// The uv that is there: on `PATH`, else the one fetched before.
+pub(crate) fn find(settings: &Settings, tools: &Path, cancel: &Cancel) -> Result<Option<Tool>> {
+    for directory in settings.install.path.iter().filter(|directory| directory.is_absolute()) {
+        if let Some(tool) = usable(&directory.join("uv"), cancel)? {
+            return Ok(Some(tool));
+        }
+    }
+    usable(&kept(tools).join("uv"), cancel)
+}
+
+/// Where the one that is fetched is kept.
+fn kept(tools: &Path) -> PathBuf {
+    tools.join(format!("uv-{PINNED}"))
+}
+
 /// The executable at a path, if there is one that says it is new enough.
-fn usable(path: &Path, job: &Job<'_>) -> Result<Option<Tool>> {
+fn usable(path: &Path, cancel: &Cancel) -> Result<Option<Tool>> {
     let is_executable = fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
     if !is_executable {
         return Ok(None);
     }
-    let Some(version) = version(path, job)? else { return Ok(None) };
+    let Some(version) = version(path, cancel)? else { return Ok(None) };
     let oldest = OLDEST.parse::<Version>().ok();
     let is_new_enough = version.parse::<Version>().ok() >= oldest;
     Ok(is_new_enough.then(|| Tool { path: path.to_owned(), version }))
@@ -108,7 +119,7 @@ type Versions = HashMap<(PathBuf, FileStamp), Option<String>>;
 static VERSIONS: LazyLock<Mutex<Versions>> = LazyLock::new(Mutex::default);
 
 /// What `uv --version` says, remembered while the file stays as it is.
-fn version(path: &Path, job: &Job<'_>) -> Result<Option<String>> {
+fn version(path: &Path, cancel: &Cancel) -> Result<Option<String>> {
     let key = (path.to_owned(), FileStamp::of(path)?);
     let known = VERSIONS.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
     if let Some(version) = known {
@@ -117,7 +128,7 @@ fn version(path: &Path, job: &Job<'_>) -> Result<Option<String>> {
     let mut command = Command::new(path);
     command.arg("--version").env_clear();
     let limits = Limits::starting_now(ANSWER_TIME, ANSWER_TIME);
-    let answer = process::run(command, "asking uv for its version", &Log::memory(), limits, job.cancel, None);
+    let answer = process::run(command, "asking uv for its version", &Log::memory(), limits, cancel, None);
     let version = match answer {
         Ok(finished) if finished.status.success() => parse_version(&String::from_utf8_lossy(&finished.stdout)),
         // Another platform's executable, a wrapper that fails here, one that hangs: not usable, look further.

@@ -4,6 +4,7 @@
 //! sync is given a lock file that leaves no choice. (`name==version --hash=…` would not do: for find-links and
 //! indexes without digests uv picks first and compares then.)
 
+pub(crate) mod cache;
 mod invocation;
 mod options;
 
@@ -62,10 +63,14 @@ pub(crate) fn lock<R: Ord>(
     if !install.allow_source {
         arguments.push("--no-build".into());
     }
-    if let Prefer::File(path) = &job.settings.lock.prefer {
+    let preferred = match &job.settings.lock.prefer {
+        Prefer::Newest => None,
+        Prefer::Store => Some(job.preferences.join("\n")),
+        Prefer::File(path) => Some(fs::read_to_string(path).map_err(Error::io("read", path))?),
+    };
+    if let Some(text) = preferred {
         // An existing output file is what uv prefers; what it writes there is not used.
         let preferences = job.scratch.join("pylock.preferences.toml");
-        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
         write(&preferences, &options::preferences(&text))?;
         arguments.extend(["--output-file".into(), preferences.into()]);
     }
@@ -131,6 +136,14 @@ pub(crate) fn install(job: &Job<'_>, tool: &Tool, lock: &Lock, env_dir: &Path, d
     arguments.push(file.into());
 
     (job.progress)(&format!("installing {} distributions", lock.packages.len()));
+    invocation.run(&arguments, &options::Options::default()).map(drop)
+}
+
+/// Makes uv forget what it keeps of distributions.
+pub(crate) fn forget(job: &Job<'_>, tool: &Tool, names: impl Iterator<Item = String>) -> Result<()> {
+    let mut arguments: Vec<OsString> = ["cache", "clean"].map(OsString::from).into();
+    arguments.extend(names.map(OsString::from));
+    let invocation = Invocation::new(job, tool, Phase::Install, job.limits.deadline);
     invocation.run(&arguments, &options::Options::default()).map(drop)
 }
 

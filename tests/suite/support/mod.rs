@@ -1,5 +1,6 @@
 //! A world for each test: its own home, store, wheels and configuration; the real binary, uv and interpreters.
 
+mod noting;
 mod wheel;
 
 use std::ffi::OsStr;
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+pub use noting::NotingUv;
 use serde_json::Value;
 pub use wheel::Wheel;
 
@@ -46,6 +48,13 @@ impl World {
         world
     }
 
+    /// The same world with another default interpreter.
+    pub fn with_default(mut self, python: &Path) -> Self {
+        python.clone_into(&mut self.python);
+        self.configure("");
+        self
+    }
+
     /// Writes the configuration: offline, wheels from this world's directory, and `more` (TOML) behind it.
     pub fn configure(&self, more: &str) {
         let text = format!(
@@ -54,6 +63,12 @@ impl World {
             self.python
         );
         fs::write(self.config(), text).expect("the configuration is written");
+    }
+
+    /// Adds a line to the `[install]` table of the configuration.
+    pub fn install_setting(&self, line: &str) {
+        let text = fs::read_to_string(self.config()).expect("a configuration");
+        fs::write(self.config(), text.replace("[install]\n", &format!("[install]\n{line}\n"))).expect("writes");
     }
 
     pub fn path(&self) -> &Path {

@@ -19,6 +19,7 @@ pub struct Wheel {
     requires: Vec<String>,
     scripts: Vec<String>,
     files: Vec<(String, Vec<u8>)>,
+    recorded: Vec<(String, String)>,
 }
 
 impl Wheel {
@@ -32,6 +33,7 @@ impl Wheel {
             tag: "py3-none-any".into(),
             requires: Vec::new(),
             scripts: Vec::new(),
+            recorded: Vec::new(),
             files: vec![(format!("{module}/__init__.py"), format!("version = {version:?}\n").into_bytes())],
         }
     }
@@ -51,6 +53,12 @@ impl Wheel {
     /// Has a console script, `name = module:function`.
     pub fn script(mut self, entry_point: &str) -> Self {
         self.scripts.push(entry_point.into());
+        self
+    }
+
+    /// Says another digest of a file than it has.
+    pub fn recorded_as(mut self, path: &str, digest: &str) -> Self {
+        self.recorded.push((path.into(), digest.into()));
         self
     }
 
@@ -84,8 +92,9 @@ impl Wheel {
         }
         let mut record = String::new();
         for (path, bytes) in &files {
-            let digest = BASE64URL_NOPAD.encode(&Sha256::digest(bytes));
-            writeln!(record, "{path},sha256={digest},{}", bytes.len()).expect("a string takes it");
+            let said = self.recorded.iter().find(|(name, _)| name == path).map(|(_, digest)| digest.clone());
+            let digest = said.unwrap_or_else(|| format!("sha256={}", BASE64URL_NOPAD.encode(&Sha256::digest(bytes))));
+            writeln!(record, "{path},{digest},{}", bytes.len()).expect("a string takes it");
         }
         writeln!(record, "{info}/RECORD,,").expect("a string takes it");
         files.push((format!("{info}/RECORD"), record.into_bytes()));

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use super::super::record;
 use super::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, InstallerCause, Kind};
-use crate::interpreter::{FileStamp, InterpreterIdentity};
+use crate::interpreter::{FileStamp, Interpreter, InterpreterIdentity};
 use crate::lock::{Artifact, Locked};
 use crate::process::{Limits, Log};
 use crate::settings::Settings;
 use crate::spec::RuntimeKind;
+use crate::store::runtime::{NoDerivedFiles, Skeleton};
 
 const PROBE: &str = "import sys, os, sysconfig, importlib.util as u
 scheme = 'venv' if 'venv' in sysconfig.get_scheme_names() else 'posix_prefix'
@@ -68,15 +70,16 @@ struct Env {
     dir: PathBuf,
     site: PathBuf,
     interpreter: Interpreter,
+    skeleton: Skeleton,
 }
 
 impl Env {
     fn new(dir: PathBuf, interpreter: &Interpreter) -> Self {
         fs::create_dir_all(&dir).expect("dir");
         fs::write(dir.join(".lease"), "").expect("lease");
-        skeleton::create(&dir, interpreter).expect("skeleton");
+        let skeleton = skeleton::create(&dir, interpreter).expect("skeleton");
         let site = dir.join(interpreter.fact("purelib").expect("fact"));
-        Self { dir, site, interpreter: interpreter.clone() }
+        Self { dir, site, interpreter: interpreter.clone(), skeleton }
     }
 
     /// Puts a file below the environment and gives its `RECORD` line.
@@ -103,6 +106,10 @@ impl Env {
     }
 
     fn finish(&self, locked: &[&str]) -> Result<Installed> {
+        self.finish_with(locked, Wrong::Refused)
+    }
+
+    fn finish_with(&self, locked: &[&str], wrong: Wrong) -> Result<Installed> {
         let scratch = tempfile::tempdir().expect("dir");
         let (settings, log, cancel) = (Settings::default(), Log::memory(), Cancel::new());
         let job = Job {
@@ -116,6 +123,8 @@ impl Env {
             cancel: &cancel,
             lease: None,
             progress: &|_| {},
+            derived: &NoDerivedFiles,
+            preferences: &[],
         };
         let package = |name: &&str| Locked {
             name: (*name).into(),
@@ -124,7 +133,7 @@ impl Env {
             index: None,
         };
         let lock = Lock::new(locked.iter().map(package).collect());
-        finish(&job, &lock, &self.dir)
+        finish(&job, &lock, &self.dir, wrong)
     }
 
     fn python(&self, code: &str) -> Output {
@@ -133,17 +142,15 @@ impl Env {
 
     /// Every path with what it holds, places replaced, sorted.
     fn content(&self, done: &Installed) -> Vec<(String, String)> {
-        let neutral = |mut text: String| {
-            for (from, to) in &done.placeholders {
-                text = text.replace(from, to);
-            }
-            text
+        let neutral = |text: String| {
+            let bytes = self.skeleton.local_placeholders.neutral(text.as_bytes());
+            bytes.map_or(text, |bytes| String::from_utf8(bytes).expect("text"))
         };
         let mut all = Vec::new();
         for entry in walkdir::WalkDir::new(&self.dir).min_depth(1).sort_by_file_name() {
             let entry = entry.expect("entry");
             let name = entry.path().strip_prefix(&self.dir).expect("inside").display().to_string();
-            if done.derived.contains(&name) || name == ".lease" {
+            if derived(done).contains(&name) || name == ".lease" {
                 continue;
             }
             let text = if entry.file_type().is_dir() {
@@ -158,6 +165,24 @@ impl Env {
         }
         all
     }
+}
+
+/// The paths of derived files.
+fn derived(done: &Installed) -> Vec<String> {
+    done.derived.iter().map(|made| made.path.clone()).collect()
+}
+
+/// What is noted, of distributions and of the environment, sorted.
+fn notes(done: &Installed) -> Vec<String> {
+    let of_dists = done.distributions.iter().flat_map(|dist| &dist.notes);
+    let mut all: Vec<_> = done.notes.iter().chain(of_dists).cloned().collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn uncompiled(done: &Installed) -> Vec<&String> {
+    done.distributions.iter().flat_map(|dist| &dist.uncompiled).collect()
 }
 
 fn refusal(result: Result<Installed>) -> String {
@@ -183,8 +208,8 @@ fn the_empty_env_is_the_skeleton_and_runs() {
     let env = Env::new(top.path().join("e"), &python);
     let before = env.content(&Installed::default());
     let done = env.finish(&[]).expect("finished");
-    assert_eq!(done.distributions, []);
-    assert_eq!(done.derived, Vec::<String>::new());
+    assert!(done.distributions.is_empty());
+    assert_eq!(derived(&done), Vec::<String>::new());
     assert_eq!(env.content(&Installed::default()), before);
     let out = env.python("import sys; print(sys.prefix != sys.base_prefix, sys.prefix)");
     assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), format!("True {}", env.dir.display()));
@@ -263,7 +288,7 @@ fn sources_that_do_not_compile_are_listed() {
     ];
     env.install("pkg", &files, "");
     let done = env.finish(&["pkg"]).expect("finished");
-    let names: Vec<_> = done.uncompiled.iter().filter_map(|path| path.rsplit('/').next()).collect();
+    let names: Vec<_> = uncompiled(&done).into_iter().filter_map(|path| path.rsplit('/').next()).collect();
     assert_eq!(names, ["coded.py", "deep.py", "nul.py", "py2.py"]);
     assert_eq!(done.derived.len(), 2);
 }
@@ -280,7 +305,7 @@ fn a_source_that_crashes_the_compiler_is_left_out() {
     let env = Env::new(top.path().join("e"), &crashing);
     env.install("pkg", &[("a.py", "")], "");
     let done = env.finish(&["pkg"]).expect("finished");
-    assert_eq!(done.uncompiled.len(), 1);
+    assert_eq!(uncompiled(&done).len(), 1);
     assert_eq!(done.derived.len(), 0);
 }
 
@@ -291,7 +316,7 @@ fn bytecode_that_a_wheel_ships_is_its_own() {
     let shipped = format!("__pycache__/a.{}.pyc", python.fact("cache_tag").expect("fact"));
     env.install("pkg", &[("a.py", ""), (shipped.as_str(), "foreign")], "");
     let done = env.finish(&["pkg"]).expect("finished");
-    assert_eq!(done.derived, Vec::<String>::new());
+    assert_eq!(derived(&done), Vec::<String>::new());
     assert_eq!(fs::read_to_string(env.site.join(&shipped)).expect("kept"), "foreign");
     let record = fs::read_to_string(env.site.join("pkg-1.0.dist-info/RECORD")).expect("record");
     assert!(record.contains(&shipped), "{record}");
@@ -367,13 +392,45 @@ fn bytes_that_no_record_says_are_an_error_and_oddities_are_noted() {
         format!("`{site}/stray.txt` is in no RECORD"),
         format!("a 1.0: RECORD names `{site}/gone.py`, which is missing"),
     ];
-    assert_eq!(done.notes, wanted);
+    assert_eq!(notes(&done), wanted);
+    assert!(done.distributions.iter().all(|dist| !dist.is_shareable), "strays may be anybody's");
 
     let env = Env::new(top.path().join("poisoned"), &python);
     env.install("a", &[("x.py", "x = 1\n")], "");
     env.put("x.py", "x = 2\n");
     let error = env.finish(&["a"]).expect_err("poisoned");
     assert!(matches!(error, Error::Installer { cause: InstallerCause::HashMismatch, .. }), "{error:?}");
+    let done = env.finish_with(&["a"], Wrong::Noted).expect("noted");
+    assert_eq!(notes(&done), [format!("`{site}/x.py` of a 1.0 has not the bytes its RECORD says")]);
+}
+
+#[test]
+fn a_distribution_is_shareable_when_its_files_depend_on_no_other() {
+    setting!(python, top);
+    let env = Env::new(top.path().join("e"), &python);
+    env.install("a", &[("scripts", ENTRY), ("same/__init__.py", "x\n"), ("pkg/main.py", MAIN)], "");
+    env.install("b", &[("same/__init__.py", "x\n"), ("differs.py", "b\n")], "");
+    env.install("c", &[("differs.py", "c\n")], "");
+    let done = env.finish(&["a", "b", "c"]).expect("finished");
+    let of = |name: &str| done.distributions.iter().find(|dist| dist.distribution.name == name).expect("is there");
+    assert_eq!(["a", "b", "c"].map(|name| of(name).is_shareable), [true, false, false]);
+    let (site, tag) = (python.fact("purelib").expect("fact"), python.fact("cache_tag").expect("fact"));
+    let mut wanted = vec!["bin/tool".to_owned()];
+    for name in [
+        "a-1.0.dist-info/METADATA",
+        "a-1.0.dist-info/RECORD",
+        "a-1.0.dist-info/entry_points.txt",
+        &format!("pkg/__pycache__/main.{tag}.pyc"),
+        "pkg/main.py",
+        &format!("same/__pycache__/__init__.{tag}.pyc"),
+        "same/__init__.py",
+    ] {
+        wanted.push(format!("{site}/{name}"));
+    }
+    let mut found = of("a").paths.clone();
+    found.retain(|path| !path.ends_with("/scripts"));
+    wanted.sort();
+    assert_eq!(found, wanted);
 }
 
 #[test]

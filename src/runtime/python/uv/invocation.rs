@@ -97,8 +97,7 @@ impl<'a, 'j> Invocation<'a, 'j> {
         let install = &job.settings.install;
         let mut command = Command::new(&self.tool.path);
         command.args(arguments).current_dir(job.scratch).env_clear();
-        command.args(["--no-config", "--system-certs", "--no-python-downloads", "--no-progress", "--color", "never"]);
-        command.args(["--keyring-provider", "disabled", "--cache-dir"]);
+        command.args(["--no-config", "--system-certs", "--no-progress", "--color", "never", "--cache-dir"]);
         command.arg(job.cache.join("uv").join(&self.tool.version));
         if install.offline {
             command.arg("--offline");
@@ -114,6 +113,8 @@ impl<'a, 'j> Invocation<'a, 'j> {
         command.env("TMPDIR", job.scratch).env("LANG", "C.UTF-8").env("LC_ALL", "C.UTF-8");
         // Two wheels that claim one path come out the same each time only when installed one after the other.
         command.env("UV_CONCURRENT_INSTALLS", "1");
+        // As variables: not every command of uv knows the options.
+        command.env("UV_PYTHON_DOWNLOADS", "never").env("UV_KEYRING_PROVIDER", "disabled");
         // git has no one to ask.
         command.env("GIT_TERMINAL_PROMPT", "0");
         if let Some(bundle) = &install.ca_bundle {

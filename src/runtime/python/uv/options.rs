@@ -68,6 +68,10 @@ pub(super) fn preferences(text: &str) -> String {
         else {
             continue;
         };
+        // uv would keep a preferred pre-release where it would not choose one itself.
+        if version.any_prerelease() {
+            continue;
+        }
         out.push_str(&format!("\n[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n"));
     }
     out
@@ -117,7 +121,7 @@ mod tests {
     #[test]
     fn preferences_are_exact_versions_only() {
         let text = "# all\nSix==1.16.0  # why\nrequests[socks]==2.31.0 ; python_version > '3'\nurllib3>=2\nidna==3.* \n\
-                    a == 1\nattrs==23.1 \\\n    --hash=sha256:00\nx===1\n-r other\n";
+                    a == 1\nattrs==23.1 \\\n    --hash=sha256:00\nb==2.0rc1\nx===1\n-r other\n";
         let text = preferences(text);
         let lines: Vec<&str> =
             text.lines().filter(|line| line.starts_with("name") || line.starts_with("version")).collect();

@@ -60,6 +60,8 @@ impl Place {
             cancel: &self.cancel,
             lease: None,
             progress: &|_| {},
+            derived: &crate::store::runtime::NoDerivedFiles,
+            preferences: &[],
         })
     }
 
@@ -184,6 +186,8 @@ fn the_environment_is_clean() {
         "LANG",
         "LC_ALL",
         "UV_CONCURRENT_INSTALLS",
+        "UV_PYTHON_DOWNLOADS",
+        "UV_KEYRING_PROVIDER",
         "GIT_TERMINAL_PROMPT",
         "PWD",
         "SHLVL",

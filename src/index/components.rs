@@ -1,0 +1,219 @@
+//! Components: what artifacts became, which environments hold them, and derived files by what they are made of.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use super::json;
+use crate::component::{Component, File, Form, PACKED, pack_objects, unpack_object};
+use crate::digest::{ComponentId, DerivedKey, FileDigest};
+use crate::store::runtime::Distribution;
+
+/// What a component's row says beside its objects.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    distribution: Option<Distribution>,
+    /// Path, form, whether it is executable; in the order of the objects.
+    files: Vec<(String, Form, bool)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    uncompiled: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+}
+
+fn encoded(component: &Component) -> rusqlite::Result<(String, Vec<u8>)> {
+    let body = Body {
+        distribution: component.distribution.clone(),
+        files: component.files.iter().map(|file| (file.path.clone(), file.form, file.exec)).collect(),
+        uncompiled: component.uncompiled.clone(),
+        notes: component.notes.clone(),
+    };
+    let body =
+        serde_json::to_string(&body).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    Ok((body, pack_objects(&component.files)))
+}
+
+fn component(row: &Row<'_>) -> rusqlite::Result<Component> {
+    let body: Body = json(row, "body")?;
+    let packed: Vec<u8> = row.get("objects")?;
+    let (objects, _) = packed.as_chunks::<PACKED>();
+    if objects.len() != body.files.len() {
+        return Err(super::corrupt_column("objects", &"not one for each file"));
+    }
+    let files = body.files.into_iter().zip(objects).map(|((path, form, exec), object)| {
+        let (digest, size) = unpack_object(object);
+        File { path, digest, size, exec, form }
+    });
+    Ok(Component {
+        distribution: body.distribution,
+        files: files.collect(),
+        uncompiled: body.uncompiled,
+        notes: body.notes,
+    })
+}
+
+/// The component an artifact became.
+pub fn find(db: &Connection, identity: &ComponentId) -> rusqlite::Result<Option<Component>> {
+    db.prepare_cached("SELECT body, objects FROM components WHERE identity = ?1")?
+        .query_row([identity.to_string()], component)
+        .optional()
+}
+
+/// Every component with the environments that hold it, as (objects, environments).
+pub fn holders(db: &Connection) -> rusqlite::Result<Vec<(Component, Vec<i64>)>> {
+    let mut envs = db.prepare("SELECT env FROM env_components WHERE component = ?1")?;
+    db.prepare("SELECT id, body, objects FROM components ORDER BY id")?
+        .query_map([], |row| Ok((row.get::<_, i64>("id")?, component(row)?)))?
+        .map(|found| {
+            let (id, component) = found?;
+            let envs = envs.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            Ok((component, envs))
+        })
+        .collect()
+}
+
+/// Records that an environment holds a component. What has no identity, or another content than the component of that identity, is
+/// the environment's alone.
+pub fn attach(
+    tx: &Transaction<'_>,
+    env: i64,
+    identity: Option<&ComponentId>,
+    component: &Component,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    let (body, objects) = encoded(component)?;
+    let known = identity
+        .map(|identity| {
+            tx.prepare_cached("SELECT id, body = ?2 AND objects = ?3 AS same FROM components WHERE identity = ?1")?
+                .query_row(params![identity.to_string(), body, objects], |row| Ok((row.get(0)?, row.get("same")?)))
+                .optional()
+        })
+        .transpose()?
+        .flatten();
+    let id: i64 = match known {
+        Some((id, true)) => {
+            tx.prepare_cached("UPDATE components SET last_used_at = ?2 WHERE id = ?1")?
+                .execute(params![id, at.to_string()])?;
+            id
+        }
+        known => {
+            let (name, version) = component.distribution.as_ref().map_or(("", ""), |d| (&d.name, &d.version));
+            tx.prepare_cached(
+                "INSERT INTO components (identity, name, version, body, objects, bytes, last_used_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
+            )?
+            .query_row(
+                params![
+                    identity.filter(|_| known.is_none()).map(ToString::to_string),
+                    name,
+                    version,
+                    body,
+                    objects,
+                    component.bytes().cast_signed(),
+                    at.to_string()
+                ],
+                |row| row.get(0),
+            )?
+        }
+    };
+    tx.prepare_cached("INSERT OR IGNORE INTO env_components (env, component) VALUES (?1, ?2)")?
+        .execute([env, id])
+        .map(drop)
+}
+
+/// A component whose objects are not all there serves no further environment; those that hold it keep it.
+pub fn forget(tx: &Transaction<'_>, identity: &ComponentId) -> rusqlite::Result<()> {
+    tx.execute("UPDATE components SET identity = NULL WHERE identity = ?1", [identity.to_string()]).map(drop)
+}
+
+/// Notes when an environment last needed its components: it is about to go.
+pub fn touch_of(tx: &Transaction<'_>, env: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "UPDATE components SET last_used_at = max(last_used_at, (SELECT last_used_at FROM envs WHERE id = ?1))
+         WHERE id IN (SELECT component FROM env_components WHERE env = ?1)",
+    )?
+    .execute([env])
+    .map(drop)
+}
+
+/// Drops the components that no environment holds: those of one environment at once, others when they were not used since a
+/// time. Returns how many went and how many were kept as young.
+pub fn drop_unheld(tx: &Transaction<'_>, unused_since: Timestamp) -> rusqlite::Result<(u64, u64)> {
+    let unheld = "NOT EXISTS (SELECT 1 FROM env_components WHERE component = components.id)";
+    let sql = format!("DELETE FROM components WHERE {unheld} AND (identity IS NULL OR last_used_at <= ?1)");
+    let dropped = tx.execute(&sql, [unused_since.to_string()])?;
+    let sql = format!("SELECT count(*) FROM components WHERE {unheld}");
+    let kept: i64 = tx.query_row(&sql, [], |row| row.get(0))?;
+    Ok((dropped as u64, kept.cast_unsigned()))
+}
+
+/// The names of distributions of which an artifact became a component.
+pub fn distributions(db: &Connection) -> rusqlite::Result<HashSet<String>> {
+    db.prepare("SELECT DISTINCT name FROM components WHERE identity IS NOT NULL")?
+        .query_map([], |row| row.get(0))?
+        .collect()
+}
+
+/// The components an environment holds.
+pub fn of_env(db: &Connection, env: i64) -> rusqlite::Result<Vec<i64>> {
+    db.prepare_cached("SELECT component FROM env_components WHERE env = ?1")?
+        .query_map([env], |row| row.get(0))?
+        .collect()
+}
+
+/// Drops those of the components that no environment holds, and returns them.
+pub fn drop_if_unheld(tx: &Transaction<'_>, ids: &[i64]) -> rusqlite::Result<Vec<Component>> {
+    let mut delete = tx.prepare_cached(
+        "DELETE FROM components WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM env_components WHERE component = ?1)
+         RETURNING body, objects",
+    )?;
+    ids.iter().filter_map(|id| delete.query_row([id], component).optional().transpose()).collect()
+}
+
+/// An environment lets go of its components: what its deletion will do.
+pub fn let_go(tx: &Transaction<'_>, env: i64) -> rusqlite::Result<()> {
+    touch_of(tx, env)?;
+    tx.execute("DELETE FROM env_components WHERE env = ?1", [env]).map(drop)
+}
+
+/// Every object that a component names.
+pub fn named_objects(db: &Connection) -> rusqlite::Result<HashSet<FileDigest>> {
+    let mut named = HashSet::new();
+    let mut query = db.prepare("SELECT objects FROM components")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let packed = row.get_ref("objects")?.as_blob()?;
+        named.extend(packed.as_chunks::<PACKED>().0.iter().map(|object| unpack_object(object).0));
+    }
+    Ok(named)
+}
+
+/// The derived file made of this, and its bytes.
+pub fn derived(db: &Connection, key: &DerivedKey) -> rusqlite::Result<Option<(FileDigest, u64)>> {
+    db.prepare_cached("SELECT object FROM derived WHERE key = ?1")?
+        .query_row([key.as_bytes().as_slice()], |row| row.get::<_, [u8; PACKED]>(0))
+        .optional()
+        .map(|object| object.map(|object| unpack_object(&object)))
+}
+
+/// Remembers a derived file. The first one made is the one all use.
+pub fn remember_derived(tx: &Transaction<'_>, key: &DerivedKey, file: &File) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT OR IGNORE INTO derived (key, object) VALUES (?1, ?2)")?
+        .execute(params![key.as_bytes().as_slice(), pack_objects(std::slice::from_ref(file))])
+        .map(drop)
+}
+
+/// Forgets derived files whose object no component names.
+pub fn forget_derived(tx: &Transaction<'_>, named: &HashSet<FileDigest>) -> rusqlite::Result<()> {
+    let gone: Vec<Vec<u8>> = tx
+        .prepare("SELECT key, object FROM derived")?
+        .query_map([], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, [u8; PACKED]>(1)?)))?
+        .filter_map(|row| {
+            row.map(|(key, object)| (!named.contains(&unpack_object(&object).0)).then_some(key)).transpose()
+        })
+        .collect::<rusqlite::Result<_>>()?;
+    let mut delete = tx.prepare("DELETE FROM derived WHERE key = ?1")?;
+    gone.into_iter().try_for_each(|key| delete.execute([key]).map(drop))
+}

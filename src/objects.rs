@@ -1,0 +1,242 @@
+//! [`Objects`]: the bytes of every distinct file, once, named by their BLAKE3.
+//!
+//! # Layout
+//! `objects/<hh>/<digest>[x]`, 0444 or 0555, time 1980-01-02. Environments hold reflinks, hard links or copies of them.
+//!
+//! # Durability
+//! A name appears only after its bytes were synced: what becomes an object is [staged](Objects::stage) first, the caller syncs the
+//! filesystem, then it is [adopted](Objects::adopt). So an object's name is the digest of its bytes also after a power cut (I7).
+//!
+//! # Locking
+//! Whoever stages, adopts or places holds `guards/objects` shared until a row names the objects; the collector holds it
+//! exclusive.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::digest::FileDigest;
+use crate::error::{Error, Result};
+use crate::fs::link::{self, LinkMode, Linked};
+use crate::fs::{canonical, durable, read};
+use crate::layout::Layout;
+
+/// An object's name and what it must look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Object {
+    /// BLAKE3 of the bytes.
+    pub digest: FileDigest,
+    /// Whether it is executable.
+    pub exec: bool,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The objects of one store, put elsewhere in one mode.
+#[derive(Debug, Clone, Copy)]
+pub struct Objects<'a> {
+    layout: &'a Layout,
+    mode: LinkMode,
+}
+
+/// A file that is to become an object once the filesystem is synced.
+#[derive(Debug)]
+pub struct Staged {
+    object: Object,
+    /// The file with the bytes, on the store's filesystem; none where the object was there already.
+    from: Option<PathBuf>,
+    /// The environment's file that is to share with the object, if another was first.
+    file: Option<PathBuf>,
+}
+
+impl<'a> Objects<'a> {
+    /// The objects of a store.
+    pub fn new(layout: &'a Layout, mode: LinkMode) -> Self {
+        Self { layout, mode }
+    }
+
+    /// How objects are put into environments.
+    pub fn mode(&self) -> LinkMode {
+        self.mode
+    }
+
+    /// Makes a sealed file of an environment ready to become an object. `scratch` is a private directory.
+    pub fn stage(&self, file: &Path, object: Object, scratch: &Path) -> Result<Staged> {
+        let from = match self.mode {
+            LinkMode::Hardlink => Some(file.to_owned()),
+            _ if looks_sound(&self.layout.object(&object.digest, object.exec), &object) => None,
+            mode => {
+                let from = scratch.join(durable::unique("object"));
+                link::duplicate(file, &from, object.exec, mode)?;
+                Some(from)
+            }
+        };
+        let file = (self.mode != LinkMode::Copy).then(|| file.to_owned());
+        Ok(Staged { object, from, file })
+    }
+
+    /// Makes bytes ready to become an object.
+    pub fn stage_bytes(&self, bytes: &[u8], exec: bool, scratch: &Path) -> Result<Staged> {
+        let from = scratch.join(durable::unique("object"));
+        fs::write(&from, bytes).map_err(Error::io("write", &from))?;
+        canonical::seal_file(&read::open(&from)?, &from, exec)?;
+        let object = Object { digest: blake3::hash(bytes).into(), exec, size: bytes.len() as u64 };
+        Ok(Staged { object, from: Some(from), file: None })
+    }
+
+    /// Makes a staged file an object, or lets it share with the one there is. The filesystem was synced since it was staged.
+    pub fn adopt(&self, staged: &Staged) -> Result<()> {
+        let object = &staged.object;
+        let path = self.layout.object(&object.digest, object.exec);
+        loop {
+            if looks_sound(&path, object) {
+                return staged.file.as_deref().map_or(Ok(()), |file| self.share(file, &path, object));
+            }
+            let Some(from) = &staged.from else {
+                return Err(Error::Corrupt { path, reason: "it was there a moment ago".into() });
+            };
+            match link::hard_link(from, &path)? {
+                // Full: the environments that link it keep it; it is learnt again from the next one.
+                Linked::Made | Linked::Full => return Ok(()),
+                Linked::Missing => self.make_dir_of(&path)?,
+                Linked::Exists if looks_sound(&path, object) => {}
+                Linked::Exists => return self.replace(from, &path),
+            }
+        }
+    }
+
+    /// Lets a file of an unpublished environment share with an object of the same bytes.
+    fn share(&self, file: &Path, path: &Path, object: &Object) -> Result<()> {
+        let beside = beside(file);
+        if self.mode == LinkMode::Reflink {
+            link::duplicate(path, &beside, object.exec, LinkMode::Reflink)?;
+            return fs::rename(&beside, file).map_err(Error::io("rename to", file));
+        }
+        if is_same_file(file, path)? {
+            return Ok(());
+        }
+        match link::hard_link(path, &beside)? {
+            Linked::Made => fs::rename(&beside, file).map_err(Error::io("rename to", file)),
+            // The object rolls over to a new inode; the old one lives in the environments that link it.
+            Linked::Full => self.replace(file, path),
+            Linked::Exists | Linked::Missing => Ok(()),
+        }
+    }
+
+    /// Puts another inode with the same bytes in an object's place.
+    fn replace(&self, from: &Path, path: &Path) -> Result<()> {
+        let staging = self.layout.dir("staging").join(durable::unique("object"));
+        fs::hard_link(from, &staging).map_err(Error::io("link to", &staging))?;
+        fs::rename(&staging, path).map_err(Error::io("rename to", path))
+    }
+
+    /// Puts an object into an environment. False: it is missing, or not what it was, and nothing was put there.
+    pub fn place(&self, object: &Object, target: &Path) -> Result<bool> {
+        let path = self.layout.object(&object.digest, object.exec);
+        if !looks_sound(&path, object) {
+            return Ok(false);
+        }
+        if self.mode != LinkMode::Hardlink {
+            return link::duplicate(&path, target, object.exec, self.mode).map(|()| true);
+        }
+        match link::hard_link(&path, target)? {
+            Linked::Made => Ok(true),
+            Linked::Full => {
+                self.roll_over(&path, object)?;
+                Ok(link::hard_link(&path, target)? == Linked::Made)
+            }
+            Linked::Missing => Ok(false),
+            Linked::Exists => Err(Error::io("link to", target)(std::io::ErrorKind::AlreadyExists.into())),
+        }
+    }
+
+    /// An object whose inode takes no more links gets a new one, durable before it has the name.
+    fn roll_over(&self, path: &Path, object: &Object) -> Result<()> {
+        let staging = self.layout.dir("staging").join(durable::unique("object"));
+        link::duplicate(path, &staging, object.exec, LinkMode::Copy)?;
+        read::open(&staging)?.sync_all().map_err(Error::io("sync", &staging))?;
+        durable::rename(&staging, path)
+    }
+
+    /// The bytes of an object, compared with its name. None: it is missing or damaged.
+    pub fn read(&self, digest: &FileDigest, exec: bool) -> Result<Option<Vec<u8>>> {
+        let path = self.layout.object(digest, exec);
+        match fs::read(&path) {
+            Ok(bytes) if FileDigest::from(blake3::hash(&bytes)) == *digest => Ok(Some(bytes)),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path)(error)),
+        }
+    }
+
+    /// Every object that is not named, with the bytes that removing it frees: those of an inode whose last name it is. The caller
+    /// holds `guards/objects` exclusive.
+    pub fn unnamed(&self, named: &HashSet<FileDigest>) -> Result<Vec<(PathBuf, u64)>> {
+        let is_named = |path: &Path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            // A name that is none of ours is nobody's.
+            self.layout.object_of(name).is_some_and(|(digest, _)| named.contains(&digest))
+        };
+        self.all()?
+            .into_iter()
+            .filter(|path| !is_named(path))
+            .map(|path| Ok((path.clone(), freed_by(&path)?)))
+            .collect()
+    }
+
+    /// Removes an object and returns the bytes that freed. A missing one is no error. The caller holds `guards/objects`
+    /// exclusive and knows that nothing names it.
+    pub fn remove(&self, path: &Path) -> Result<u64> {
+        if !path.exists() {
+            return Ok(0);
+        }
+        let freed = freed_by(path)?;
+        fs::remove_file(path).map_err(Error::io("remove", path))?;
+        Ok(freed)
+    }
+
+    /// The path of every object.
+    pub fn all(&self) -> Result<Vec<PathBuf>> {
+        let mut all = Vec::new();
+        let top = self.layout.dir("objects");
+        for dir in fs::read_dir(&top).map_err(Error::io("list", &top))? {
+            let dir = dir.map_err(Error::io("list", &top))?.path();
+            for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))? {
+                all.push(entry.map_err(Error::io("list", &dir))?.path());
+            }
+        }
+        Ok(all)
+    }
+
+    fn make_dir_of(&self, path: &Path) -> Result<()> {
+        let dir = path.parent().unwrap_or(path);
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io("create", dir)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether an object looks as it was made. One `stat`; what was written to in place has another time.
+fn looks_sound(path: &Path, object: &Object) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|meta| canonical::looks_sealed(&meta, object.exec, object.size))
+}
+
+fn freed_by(path: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = fs::symlink_metadata(path).map_err(Error::io("stat", path))?;
+    Ok(if meta.nlink() == 1 { meta.len() } else { 0 })
+}
+
+fn is_same_file(a: &Path, b: &Path) -> Result<bool> {
+    let meta = |path: &Path| fs::symlink_metadata(path).map_err(Error::io("stat", path));
+    Ok(crate::fs::lock::is_same_inode(&meta(a)?, &meta(b)?))
+}
+
+/// A name beside a file that no artifact has.
+fn beside(file: &Path) -> PathBuf {
+    file.with_file_name(durable::unique(".envstore"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! Assembly: what is known of a lock's artifacts is linked, not installed.
+//!
+//! # Performance
+//! A `stat` and a link for each file; no installer, no interpreter, no network.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::Store;
+use super::runtime::Skeleton;
+use crate::component::{self, Component, File, Form};
+use crate::digest::ComponentId;
+use crate::error::{Error, Result};
+use crate::fs::canonical;
+use crate::index::components;
+use crate::interpreter::Interpreter;
+use crate::lock::Lock;
+use crate::manifest::{Content, Entry};
+use crate::objects::{Object, Objects};
+
+/// How a lock becomes an environment: what is linked, what an installer installs.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub known: Vec<(ComponentId, Component)>,
+    pub missing: Lock,
+}
+
+impl Plan {
+    /// Everything is installed.
+    pub fn install_all(lock: &Lock) -> Self {
+        Self { known: Vec::new(), missing: lock.clone() }
+    }
+
+    /// Whether the installer has nothing to do.
+    pub fn is_assembly(&self) -> bool {
+        self.missing.packages.is_empty() && !self.known.is_empty()
+    }
+}
+
+/// Why known components could not be put into an environment.
+#[derive(Debug)]
+pub(super) enum Unplaced {
+    /// An object of this component is missing or damaged.
+    Lost(ComponentId),
+    /// Two artifacts claim a path with different content: the installer decides.
+    Clash(String),
+}
+
+impl Store {
+    /// What of a lock is known here. Where two known components claim one path differently nothing counts as known.
+    pub(super) fn plan(&self, lock: &Lock, interpreter: &Interpreter) -> Result<Plan> {
+        let mut plan = Plan::default();
+        self.0.index.read("look up components", |db| {
+            for package in &lock.packages {
+                let identity = component::identity(package, interpreter);
+                match components::find(db, &identity)? {
+                    Some(component) => plan.known.push((identity, component)),
+                    None => plan.missing.packages.push(package.clone()),
+                }
+            }
+            Ok(())
+        })?;
+        let mut claims = HashMap::new();
+        for file in plan.known.iter().flat_map(|(_, component)| &component.files) {
+            if claims.insert(file.path.as_str(), file).is_some_and(|other| !is_same(other, file)) {
+                tracing::debug!(path = file.path, "two artifacts claim a path: the installer decides");
+                return Ok(Plan::install_all(lock));
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// Whether two claims to a path are no contradiction. Bytecode of equal sources is interchangeable.
+fn is_same(one: &File, other: &File) -> bool {
+    let derived = [one, other].iter().all(|file| file.form == Form::Derived);
+    derived || (one.digest, one.exec, one.form) == (other.digest, other.exec, other.form)
+}
+
+/// An environment's directory while components are put into it.
+pub(super) struct Assembler<'a> {
+    objects: Objects<'a>,
+    env_dir: &'a Path,
+    skeleton: &'a Skeleton,
+    /// What stands there, by path.
+    there: HashMap<String, Option<File>>,
+    dirs: BTreeSet<PathBuf>,
+    placed: Vec<Entry>,
+}
+
+impl<'a> Assembler<'a> {
+    /// Begins with what was installed: its entries and directories.
+    pub fn new(
+        objects: Objects<'a>,
+        env_dir: &'a Path,
+        skeleton: &'a Skeleton,
+        entries: &[Entry],
+        dirs: Vec<PathBuf>,
+    ) -> Self {
+        let there = entries.iter().map(|entry| (entry.path.clone(), entry.file())).collect();
+        Self { objects, env_dir, skeleton, there, dirs: dirs.into_iter().collect(), placed: Vec::new() }
+    }
+
+    /// Puts a component's files there.
+    pub fn place(&mut self, identity: ComponentId, component: &Component) -> Result<Option<Unplaced>> {
+        for file in &component.files {
+            match self.there.get(&file.path) {
+                Some(Some(other)) if is_same(other, file) => continue,
+                Some(_) => return Ok(Some(Unplaced::Clash(file.path.clone()))),
+                None => {}
+            }
+            let target = self.env_dir.join(&file.path);
+            self.make_dirs(target.parent())?;
+            let Some(content) = self.put(file, &target)? else { return Ok(Some(Unplaced::Lost(identity))) };
+            self.placed.push(Entry { path: file.path.clone(), content });
+            self.there.insert(file.path.clone(), Some(file.clone()));
+        }
+        Ok(None)
+    }
+
+    /// The entries that were placed, and every directory, each after what is in it.
+    pub fn finish(self) -> (Vec<Entry>, Vec<PathBuf>) {
+        (self.placed, self.dirs.into_iter().rev().collect())
+    }
+
+    fn put(&self, file: &File, target: &Path) -> Result<Option<Content>> {
+        let File { digest, size, exec, form, .. } = *file;
+        let (derived, canonical, canonical_size) = (form == Form::Derived, None, None);
+        let plain = Content::File { digest, size, exec, derived, canonical, canonical_size };
+        if form == Form::Placeholder {
+            let Some(neutral) = self.objects.read(&digest, exec)? else { return Ok(None) };
+            let bytes = self.skeleton.placeholders.local(&neutral);
+            write(target, &bytes, exec)?;
+            return Ok(Some(Content::File {
+                digest: blake3::hash(&bytes).into(),
+                size: bytes.len() as u64,
+                exec,
+                derived: false,
+                canonical: Some(digest),
+                canonical_size: Some(size),
+            }));
+        }
+        if size == 0 {
+            // Never linked: thousands of environments would share one inode for nothing.
+            return write(target, &[], exec).map(|()| Some(plain));
+        }
+        Ok(self.objects.place(&Object { digest, exec, size }, target)?.then_some(plain))
+    }
+
+    fn make_dirs(&mut self, dir: Option<&Path>) -> Result<()> {
+        let Some(dir) = dir.filter(|dir| *dir != self.env_dir && !self.dirs.contains(*dir)) else { return Ok(()) };
+        self.make_dirs(dir.parent())?;
+        fs::DirBuilder::new().mode(0o755).create(dir).map_err(Error::io("create", dir))?;
+        self.dirs.insert(dir.to_owned());
+        Ok(())
+    }
+}
+
+fn write(path: &Path, bytes: &[u8], executable: bool) -> Result<()> {
+    let mut options = fs::File::options();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(Error::io("create", path))?;
+    std::io::Write::write_all(&mut file, bytes).map_err(Error::io("write", path))?;
+    canonical::seal_file(&file, path, executable)
+}

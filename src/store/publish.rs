@@ -1,0 +1,172 @@
+//! Publishing: what makes a directory an environment, in the order that makes I1 true.
+//!
+//! # Durability
+//! Every byte is synced before the manifest has its name, the manifest before the row says `ready`. Whatever fails before the row takes
+//! everything with it; a process that dies leaves a directory without a row, which the collector removes (no
+//! manifest) or adopts (a manifest).
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+
+use super::Store;
+use super::runtime::DerivedFile;
+use crate::digest::EnvKey;
+use crate::error::{Error, Result};
+use crate::fs::{durable, probe, remove};
+use crate::index::{EnvRow, NewEnv, components, envs, sql};
+use crate::layout::EnvName;
+use crate::lease::Lease;
+use crate::manifest::Manifest;
+
+/// Less than this is too little to begin with.
+const LEAST_BYTES: u64 = 32 << 20;
+const LEAST_INODES: u64 = 500;
+
+impl Store {
+    /// Writes an environment's lock and manifest, durably. Every byte of the environment is synced.
+    pub(super) fn write_down(&self, manifest: &Manifest, lock_text: &str) -> Result<()> {
+        let layout = &self.0.layout;
+        let staging = layout.dir("staging");
+        let lock_path = layout.lock(&manifest.lock_digest);
+        if !lock_path.exists() {
+            durable::write(&staging, &lock_path, lock_text.as_bytes(), 0o444)?;
+        }
+        let path = layout.manifest(&manifest.name);
+        let text = serde_json::to_vec(manifest)
+            .map_err(|error| Error::Corrupt { path: path.clone(), reason: error.to_string() })?;
+        durable::write(&staging, &path, &text, 0o444)
+    }
+
+    /// The row that makes it visible, and what was learnt from it. It takes over whatever is bound to the environment it replaces, if
+    /// there is one.
+    pub(super) fn insert(&self, manifest: &Manifest, derived: &[DerivedFile], is_alias: bool) -> Result<EnvRow> {
+        let op = "publish an environment";
+        self.0.index.write(op, |tx| {
+            envs::retire(tx, &manifest.key).map_err(sql(op))?;
+            let id = insert_row(tx, manifest).map_err(sql(op))?;
+            envs::take_over(tx, &manifest.key, id).map_err(sql(op))?;
+            if is_alias {
+                envs::set_alias(tx, &manifest.spec.digest(), &manifest.interpreter.digest(), id).map_err(sql(op))?;
+            }
+            for made in derived {
+                let at = manifest.entries.binary_search_by(|entry| entry.path.as_str().cmp(&made.path));
+                if let Some(file) = at.ok().and_then(|at| manifest.entries[at].file()) {
+                    components::remember_derived(tx, &made.key, &file).map_err(sql(op))?;
+                }
+            }
+            envs::by_name(tx, &manifest.name)
+                .and_then(|row| row.ok_or(rusqlite::Error::QueryReturnedNoRows))
+                .map_err(sql(op))
+        })
+    }
+
+    /// Refuses to begin where it cannot end.
+    pub(super) fn require_room(&self) -> Result<()> {
+        let path = self.0.layout.root();
+        let space = probe::space(path)?;
+        let reason = if space.free_bytes < LEAST_BYTES {
+            format!("{} bytes are free, a build begins with at least {LEAST_BYTES}", space.free_bytes)
+        } else if space.free_inodes.is_some_and(|n| n < LEAST_INODES) {
+            format!("{} inodes are free, a build begins with at least {LEAST_INODES}", space.free_inodes.unwrap_or(0))
+        } else {
+            return Ok(());
+        };
+        Err(Error::NoSpace { path: path.to_owned(), reason })
+    }
+}
+
+/// A manifest's row, with its parts.
+pub(super) fn insert_row(tx: &rusqlite::Transaction<'_>, manifest: &Manifest) -> rusqlite::Result<i64> {
+    let id = envs::insert(
+        tx,
+        &NewEnv {
+            key: manifest.key,
+            name: &manifest.name,
+            interpreter: &manifest.interpreter,
+            lock: manifest.lock_digest,
+            tree_digest: manifest.tree_digest,
+            bytes: manifest.bytes,
+            files: manifest.files(),
+            installer: &manifest.installer,
+            notes: &manifest.all_notes(),
+            link_mode: manifest.link_mode,
+            distributions: &manifest.distributions(),
+            created_at: manifest.created_at,
+        },
+    )?;
+    for part in &manifest.parts {
+        let component = manifest.component(part);
+        components::attach(tx, id, part.component.as_ref(), &component, manifest.created_at)?;
+    }
+    Ok(id)
+}
+
+/// An environment's directory while nobody can see it.
+pub(super) struct Unpublished<'a> {
+    store: &'a Store,
+    pub name: EnvName,
+    pub lease: Lease,
+}
+
+impl<'a> Unpublished<'a> {
+    /// Takes a name never used before and creates the directory, leased from its first moment. The caller holds the key's guard, which
+    /// keeps collectors away until then.
+    pub fn begin(store: &'a Store, key: &EnvKey) -> Result<Self> {
+        let layout = &store.0.layout;
+        let lowest = lowest_free(store, key)?;
+        let op = "name an environment";
+        let name = store.0.index.write(op, |tx| envs::take_name(tx, key, lowest).map_err(sql(op)))?;
+        let dir = layout.env(&name);
+        DirBuilder::new().mode(0o700).create(&dir).map_err(Error::io("create", &dir))?;
+        match Lease::create(&layout.lease(&name)) {
+            Ok(lease) => Ok(Self { store, name, lease }),
+            Err(error) => {
+                let _ = remove::remove_tree(&dir);
+                Err(error)
+            }
+        }
+    }
+
+    /// It is published: what is left of it is the lease.
+    /// Lets whoever may read the store look into it. 0755 and not 0555: its owner must be able to rename it to trash.
+    pub fn open_up(&self) -> Result<()> {
+        let dir = self.store.0.layout.env(&self.name);
+        fs::set_permissions(&dir, Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", &dir))
+    }
+
+    /// It is published: what is left is its lease.
+    pub fn publish(self) -> Lease {
+        self.lease
+    }
+
+    /// Takes everything away again, manifest first: without one the rest counts for nothing.
+    pub fn discard(self) {
+        let layout = &self.store.0.layout;
+        let _ = fs::remove_file(layout.manifest(&self.name));
+        let trash = layout.dir("trash").join(durable::unique(self.name.as_str()));
+        if fs::rename(layout.env(&self.name), &trash).is_ok()
+            && let Err(error) = remove::remove_tree(&trash)
+        {
+            tracing::warn!(%error, "what a failed build left stays in trash until the next collection");
+        }
+    }
+}
+
+/// One above the highest number the filesystem shows for a key: the index may have been rebuilt.
+fn lowest_free(store: &Store, key: &EnvKey) -> Result<u64> {
+    let stem = key.stem();
+    let mut lowest = 0;
+    for dir in ["envs", "manifests"] {
+        let dir = store.0.layout.dir(dir);
+        for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let name = name.strip_suffix(".json").unwrap_or(&name);
+            if name.starts_with(&stem)
+                && let Ok(name) = name.parse::<EnvName>()
+            {
+                lowest = lowest.max(name.number() + 1);
+            }
+        }
+    }
+    Ok(lowest)
+}
