@@ -8,6 +8,8 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Instant;
 
+use tracing::debug_span;
+
 use super::Store;
 use super::assemble::{Assembler, Plan, Unplaced};
 use super::learn;
@@ -101,30 +103,34 @@ impl Store {
         };
         order.cancel.check("publishing an environment")?;
         (order.progress)("publishing");
-        let walked = scan::seal_files(&env_dir, &[LEASE], &env_dir.to_string_lossy(), &installed.known)?;
+        let walked = debug_span!("hash")
+            .in_scope(|| scan::seal_files(&env_dir, &[LEASE], &env_dir.to_string_lossy(), &installed.known))?;
         let derived: Vec<&str> = installed.derived.iter().map(|made| made.path.as_str()).collect();
         let mut tree = Tree::new(&env_dir, walked.nodes, &skeleton, &derived)?;
 
         // From here on objects may be linked that no row names yet.
         let _objects = self.hold_objects(order.limits.deadline, order.cancel)?;
-        let staged = stage(objects, &env_dir, &skeleton, &tree, job.scratch)?;
+        let staged = debug_span!("objects").in_scope(|| stage(objects, &env_dir, &skeleton, &tree, job.scratch))?;
         let mut assembler = Assembler::new(objects, &env_dir, &skeleton, &tree.entries, walked.dirs);
-        for (identity, component) in &plan.known {
-            if let Some(unplaced) = assembler.place(*identity, component)? {
-                return Ok(Err(unplaced));
-            }
+        let unplaced = debug_span!("link").in_scope(|| {
+            let mut place = |(identity, known): &(_, _)| assembler.place(*identity, known).transpose();
+            plan.known.iter().find_map(&mut place).transpose()
+        })?;
+        if let Some(unplaced) = unplaced {
+            return Ok(Err(unplaced));
         }
         let (placed, dirs) = assembler.finish();
         tree.extend(placed);
         let parts = learn::parts(&installed, plan, order.interpreter, &skeleton, &tree);
 
+        let sync = || debug_span!("sync").in_scope(|| durable::sync_filesystem(layout.root()));
         if !staged.is_empty() {
-            durable::sync_filesystem(layout.root())?;
-            staged.iter().try_for_each(|staged| objects.adopt(staged))?;
+            sync()?;
+            debug_span!("objects").in_scope(|| staged.iter().try_for_each(|staged| objects.adopt(staged)))?;
         }
-        scan::seal_dirs(&dirs)?;
+        debug_span!("link").in_scope(|| scan::seal_dirs(&dirs))?;
         unpublished.open_up()?;
-        durable::sync_filesystem(layout.root())?;
+        sync()?;
 
         let lock_text = order.runtime.write_lock(lock, order.interpreter);
         let manifest = Manifest {
@@ -145,8 +151,8 @@ impl Store {
             bytes: tree.bytes(),
             entries: tree.entries,
         };
-        self.write_down(&manifest, &lock_text)?;
-        self.insert(&manifest, &installed.derived, order.given.is_none()).map(Ok)
+        debug_span!("manifest").in_scope(|| self.write_down(&manifest, &lock_text))?;
+        debug_span!("index").in_scope(|| self.insert(&manifest, &installed.derived, order.given.is_none())).map(Ok)
     }
 
     /// The store's objects, in the mode of the settings or the best the filesystem has.

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
+use tracing::debug_span;
+
 use super::bytecode::{self, Compiled};
 use super::dist_info::DistInfo;
 use super::hashes::Hashes;
@@ -48,7 +50,7 @@ pub(crate) fn finish(job: &Job<'_>, lock: &Lock, env_dir: &Path, wrong: Wrong) -
     let claims = Claims::of(env_dir, &dists)?;
     skeleton::check(env_dir, interpreter, |path| claims.owner(path, &dists))?;
     let distributions = check::against_lock(&dists, lock)?;
-    let hashes = Hashes::of(env_dir, &tree)?;
+    let hashes = debug_span!("hash").in_scope(|| Hashes::of(env_dir, &tree))?;
     let differing = claims.check(env_dir, &tree, &dists, &site_dirs, &hashes, &mut verdicts)?;
     let mut notes = differ(&differing, |path| claims.owner(path, &dists), wrong)?;
 
@@ -64,7 +66,7 @@ pub(crate) fn finish(job: &Job<'_>, lock: &Lock, env_dir: &Path, wrong: Wrong) -
     notes.extend(strays.into_iter().map(|path| format!("`{path}` is in no RECORD")));
 
     (job.progress)("compiling");
-    let compiled = bytecode::compile(job, env_dir, &tree, &hashes)?;
+    let compiled = debug_span!("compile").in_scope(|| bytecode::compile(job, env_dir, &tree, &hashes))?;
     notes.sort();
     let files = claims.files(&tree, &dists, &made);
     let verdicts = verdicts.into_inner();

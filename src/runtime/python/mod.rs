@@ -87,7 +87,7 @@ impl Runtime for Python {
             return finish::finish(job, lock, env_dir, Wrong::Refused);
         }
         let tool = tool::find_or_fetch(job)?;
-        uv::install(job, &tool, lock, env_dir, job.limits.deadline)?;
+        tracing::debug_span!("install").in_scope(|| uv::install(job, &tool, lock, env_dir, job.limits.deadline))?;
         let installed = match finish::finish(job, lock, env_dir, Wrong::Refused) {
             Err(error) if is_other_than_recorded(&error) => afresh(job, &tool, lock, env_dir, error)?,
             finished => finished?,
