@@ -13,6 +13,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use envstore::layout::Layout;
 use envstore::manifest::{Content, Manifest};
 use envstore::runtime::python::Python;
 use envstore::settings::{PackOptions, Settings};
@@ -153,11 +154,12 @@ fn line(name: &str, mut times: Vec<Duration>) -> Duration {
 }
 
 fn manifests(store: &Store) -> Vec<Manifest> {
+    let layout = Layout::new(store.root());
     let names = store.list_envs().expect("environments").into_iter().filter(|env| !env.packs.is_empty());
     names
         .map(|env| {
-            let name = env.path.file_name().expect("a name").to_string_lossy().into_owned();
-            Manifest::read(&store.root().join("manifests").join(format!("{name}.json"))).expect("a manifest")
+            let name = env.path.file_name().and_then(|name| name.to_str()).expect("a name");
+            Manifest::read(&layout.manifest(&name.parse().expect("an environment"))).expect("a manifest")
         })
         .collect()
 }

@@ -12,6 +12,9 @@ use crate::pack::PackRef;
 /// The format this release writes. Opening never changes a store's format.
 pub const FORMAT: u32 = 1;
 
+/// How a manifest's name ends.
+const MANIFEST_SUFFIX: &str = ".json.gz";
+
 /// The lock file inside each environment that leases are taken on.
 pub const LEASE: &str = ".lease";
 
@@ -152,7 +155,12 @@ impl Layout {
 
     /// An environment's manifest. It is written last: no manifest, no environment.
     pub fn manifest(&self, name: &EnvName) -> PathBuf {
-        self.dir("manifests").join(format!("{name}.json"))
+        self.dir("manifests").join(format!("{name}{MANIFEST_SUFFIX}"))
+    }
+
+    /// The environment a file under `manifests/` is of, by its name.
+    pub fn manifest_of(path: &Path) -> Option<EnvName> {
+        path.file_name()?.to_str()?.strip_suffix(MANIFEST_SUFFIX)?.parse().ok()
     }
 
     /// A file's bytes, named by their digest; those of executable files end in `x`, for the mode belongs to the inode.

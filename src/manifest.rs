@@ -1,13 +1,18 @@
 //! [`Manifest`]: what an environment holds, byte for byte, and where it came from.
 //!
 //! # Layout
-//! `manifests/<env name>.json`, one JSON object. It is written and synced after every byte of its
+//! `manifests/<env name>.json.gz`, one JSON object, compressed (RFC 1952): it is most of what an environment weighs whose files are
+//! shared. It is written and synced after every byte of its
 //! environment; an environment without one does not exist (I1). Reading one back gives the index everything
 //! it knows of the environment (P10).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::path::Path;
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -17,10 +22,13 @@ use crate::error::{Error, Result};
 use crate::fs::link::LinkMode;
 use crate::fs::scan::{Node, NodeKind};
 use crate::interpreter::Interpreter;
-use crate::layout::EnvName;
+use crate::layout::{EnvName, Layout};
 use crate::lock::Lock;
 use crate::spec::Spec;
 use crate::store::runtime::{Distribution, Skeleton};
+
+/// No manifest is bigger, uncompressed.
+const SIZE_LIMIT: u64 = 1 << 30;
 
 /// The version of the manifest's own format.
 pub const VERSION: u32 = 1;
@@ -249,20 +257,32 @@ impl Entry {
 }
 
 impl Manifest {
+    /// The bytes of its file.
+    pub fn encode(&self) -> Result<Vec<u8>> {
+        let failed =
+            |error: std::io::Error| Error::Corrupt { path: self.name.as_str().into(), reason: error.to_string() };
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        serde_json::to_writer(&mut encoder, self).map_err(|error| failed(error.into()))?;
+        encoder.finish().map_err(failed)
+    }
+
     /// Reads one.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when it cannot be parsed or names another environment than its file;
     /// [`Error::UnsupportedFormat`] when a newer release wrote it.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let compressed = std::fs::read(path).map_err(Error::io("read", path))?;
         let corrupt = |reason: String| Error::Corrupt { path: path.to_owned(), reason };
+        let mut bytes = Vec::new();
+        let mut decoder = GzDecoder::new(compressed.as_slice()).take(SIZE_LIMIT);
+        decoder.read_to_end(&mut bytes).map_err(|error| corrupt(error.to_string()))?;
         let version = serde_json::from_slice::<Versioned>(&bytes).map_err(|e| corrupt(e.to_string()))?.version;
         if version > VERSION {
             return Err(Error::UnsupportedFormat { path: path.to_owned(), found: version, known: VERSION });
         }
         let manifest: Self = serde_json::from_slice(&bytes).map_err(|error| corrupt(error.to_string()))?;
-        if path.file_stem().and_then(|name| name.to_str()) != Some(manifest.name.as_str()) {
+        if Layout::manifest_of(path).as_ref() != Some(&manifest.name) {
             return Err(corrupt(format!("it is the manifest of `{}`", manifest.name)));
         }
         if manifest.name.stem() != manifest.key.stem() {

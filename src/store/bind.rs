@@ -57,8 +57,12 @@ impl Store {
             for env in before.iter().map(|b| b.env.id).chain([new.env.id]) {
                 envs::touch(tx, env, now).map_err(failed())?;
             }
-            // Before the commit: an index that is lost afterwards finds it.
-            self.write_binding_file(tx, pack, new.pack, new.spec, new.origin)?;
+            let is_told =
+                before.is_some_and(|b| unchanged && b.pack.spec == answers && b.pack.origin.as_deref() == new.origin);
+            if !is_told {
+                // Before the commit: an index that is lost afterwards finds it.
+                self.write_binding_file(tx, pack, new.pack, new.spec, new.origin)?;
+            }
             bindings::resolve(tx, new.pack).map_err(failed())
         })
     }

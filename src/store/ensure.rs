@@ -225,7 +225,7 @@ impl Store {
             };
             // None: swept between the look and the bind; make it again.
             if let Some(bound) = self.bind(binding)? {
-                if kept.is_some() {
+                if kept.is_some() && before.is_some_and(|b| b.env.interpreter.digest() != interpreter.digest()) {
                     // What the pack moved to answers for the declaration under this interpreter, for every pack.
                     self.note_alias(&order, &made.env)?;
                 }

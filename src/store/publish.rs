@@ -14,7 +14,7 @@ use crate::digest::EnvKey;
 use crate::error::{Error, Result};
 use crate::fs::{durable, probe, remove};
 use crate::index::{EnvRow, NewEnv, components, envs, sql};
-use crate::layout::EnvName;
+use crate::layout::{EnvName, Layout};
 use crate::lease::Lease;
 use crate::manifest::Manifest;
 
@@ -32,9 +32,7 @@ impl Store {
             durable::write(&staging, &lock_path, lock_text.as_bytes(), 0o444)?;
         }
         let path = layout.manifest(&manifest.name);
-        let text = serde_json::to_vec(manifest)
-            .map_err(|error| Error::Corrupt { path: path.clone(), reason: error.to_string() })?;
-        durable::write(&staging, &path, &text, 0o444)
+        durable::write(&staging, &path, &manifest.encode()?, 0o444)
     }
 
     /// The row that makes it visible, and what was learnt from it. It takes over whatever is bound to the environment it replaces, if
@@ -159,10 +157,9 @@ fn lowest_free(store: &Store, key: &EnvKey) -> Result<u64> {
     for dir in ["envs", "manifests"] {
         let dir = store.0.layout.dir(dir);
         for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))?.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let name = name.strip_suffix(".json").unwrap_or(&name);
-            if name.starts_with(&stem)
-                && let Ok(name) = name.parse::<EnvName>()
+            let by_name = || entry.file_name().to_str()?.parse::<EnvName>().ok();
+            if let Some(name) = Layout::manifest_of(&entry.path()).or_else(by_name)
+                && name.stem() == stem
             {
                 lowest = lowest.max(name.number() + 1);
             }

@@ -7,6 +7,9 @@ use std::process::Stdio;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use envstore::layout::Layout;
+use envstore::manifest::Manifest;
+
 use crate::support::{Wheel, World};
 
 fn wait_until_gone(pid: Pid) {
@@ -131,15 +134,16 @@ fn a_finished_build_that_nobody_knows_takes_no_pack_from_its_environment() {
     let name = world.listed("envs").remove(0);
     // What a builder leaves that dies between its manifest and its row.
     let (store, orphan) = (world.store(), format!("{name}.7"));
-    let manifest = fs::read_to_string(store.join("manifests").join(format!("{name}.json"))).expect("a manifest");
-    let manifest = manifest.replace(&format!("\"name\":\"{name}\""), &format!("\"name\":\"{orphan}\""));
-    fs::write(store.join("manifests").join(format!("{orphan}.json")), manifest).expect("a manifest");
+    let layout = Layout::new(&store);
+    let mut manifest = Manifest::read(&layout.manifest(&name.parse().expect("a name"))).expect("a manifest");
+    manifest.name = orphan.parse().expect("a name");
+    fs::write(layout.manifest(&manifest.name), manifest.encode().expect("encodes")).expect("a manifest");
     fs::create_dir(store.join("envs").join(&orphan)).expect("a directory");
     fs::write(store.join("envs").join(&orphan).join(".lease"), "").expect("a lease file");
     world.ok(["gc", "--idle", "0s"]);
     assert_eq!(world.ok(["resolve", "pack"]), bound);
     assert_eq!(world.listed("envs"), std::slice::from_ref(&name));
-    assert_eq!(world.listed("manifests"), [format!("{name}.json")]);
+    assert_eq!(world.listed("manifests"), [format!("{name}.json.gz")]);
 }
 
 #[test]

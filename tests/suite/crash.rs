@@ -48,7 +48,7 @@ fn a_build_killed_at_twenty_moments_is_never_seen_half_made() {
         }
         let listed = world.json(["list", "--all"]);
         for env in listed["environments"].as_array().expect("environments") {
-            assert!(world.store().join("manifests").join(format!("{}.json", env_name(env))).exists(), "{env:#}");
+            assert!(world.store().join("manifests").join(format!("{}.json.gz", env_name(env))).exists(), "{env:#}");
         }
     }
     world.ok(ensure("pack"));

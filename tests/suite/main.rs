@@ -6,6 +6,7 @@ mod collect;
 mod commands;
 mod crash;
 mod environment;
+mod filesystems;
 mod index;
 mod objects;
 mod readers;

@@ -1,5 +1,6 @@
 //! A world for each test: its own home, store, wheels and configuration; the real binary, uv and interpreters.
 
+mod mount;
 mod noting;
 mod wheel;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+pub use mount::Mount;
 pub use noting::NotingUv;
 use serde_json::Value;
 pub use wheel::Wheel;
