@@ -13,6 +13,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use envstore::fs::durable;
 use envstore::layout::Layout;
 use envstore::manifest::{Content, Manifest};
 use envstore::runtime::python::Python;
@@ -231,6 +232,8 @@ fn main() {
             continue;
         }
         fs::rename(&path, gone.join(path.file_name().expect("a name"))).expect("moves");
+        // We sync and uv does not: what uv left to be written is not ours to wait for.
+        durable::sync_filesystem(dir.path()).expect("syncs");
         let started = Instant::now();
         let made = store.ensure(pack, &Ensure::new(spec.clone()), &Cancel::new()).expect("made again");
         assembled.push(started.elapsed());
