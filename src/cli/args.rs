@@ -181,6 +181,10 @@ pub struct Ensure {
           conflicts_with_all = ["requirement", "with", "constraint", "no_deps"])]
     pub from: Option<PathBuf>,
 
+    /// Also these optional dependencies of a project (`pyproject.toml`); repeatable
+    #[arg(long, value_name = "NAME", help_heading = "Declaration", requires = "from", conflicts_with_all = ["requirement", "with"])]
+    pub extra: Vec<String>,
+
     /// Constraints from a file: versions for what gets installed, without asking for it; repeatable
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Declaration", requires = "source")]
     pub constraint: Vec<PathBuf>,
@@ -434,6 +438,7 @@ mod tests {
             "which aws.s3",
             "exec aws.s3 -- python -c pass --store x",
             "sync packs list.jsonl -j 4 --remove-missing --yes --share-with group",
+            "ensure aws.s3 --from pyproject.toml --extra s3 --extra http",
             "sync packs --dry-run --remove-missing",
             "list --all --group-by env",
             "show env:abcdefgh",
@@ -456,6 +461,7 @@ mod tests {
             "ensure aws.s3 --from p -r a.txt",
             "ensure aws.s3 --python 3.11",
             "ensure aws.s3 --no-deps",
+            "ensure aws.s3 --with six --extra s3",
             "ensure @envstore/uv --with uv",
             "exec aws.s3 python",
             "exec aws.s3",

@@ -14,7 +14,7 @@ use crate::spec::{InterpreterRange, requirements::Reader, source};
 pub fn from_args(args: &args::Ensure, options: PackOptions) -> Result<Option<(Spec, Vec<String>)>, Failure> {
     let range = args.python.as_deref().map(InterpreterRange::parse).transpose().map_err(Error::from)?;
     if let Some(path) = &args.from {
-        let declaration = source::read(path, options)?;
+        let declaration = source::read(path, options, &args.extra)?;
         let mut spec = declaration.spec;
         if let Some(range) = range {
             spec.interpreter = range;

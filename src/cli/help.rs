@@ -54,6 +54,8 @@ Examples:
   envstore ensure aws.s3 -r requirements.txt
   envstore ensure aws.s3 --with 'boto3>=1.34' --with six --python '>=3.9,<3.13'
   envstore ensure aws.s3 --from /opt/packs/aws.s3
+  envstore ensure aws.s3 --from pyproject.toml --extra s3
+  envstore ensure fetch --from fetch.py           a script with `# /// script` metadata
   envstore ensure aws.s3 --upgrade                newer versions, same declaration
   envstore ensure plain -r /dev/null              a pack without dependencies
 
@@ -97,9 +99,9 @@ pub const SYNC: &str = "\
 Ensures every pack found under the given paths, goes on when one fails, and ends with a table of packs, environments and \
 interpreters and what sharing saved.
 
-A path is a directory of packs, one pack (a directory with a pack.yaml or a requirements.txt), a requirements file, or a \
-`.jsonl` list with one object a line: `pack_ref`, `requirements` (text) or `dependencies` (a list), and optionally \
-`python_versions`.";
+A path is a directory of packs, one pack (a directory with a pack.yaml, pylock.toml, requirements.txt or pyproject.toml; of \
+several the first counts), such a file itself, a script with `# /// script` metadata, or a `.jsonl` list with one object a \
+line: `pack_ref`, `requirements` (text) or `dependencies` (a list), and optionally `python_versions`.";
 
 /// `sync --help`, below.
 pub const SYNC_AFTER: &str = "\

@@ -298,7 +298,7 @@ fn percent_decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn with_cause(error: &crate::error::Error) -> String {
+pub(super) fn with_cause(error: &crate::error::Error) -> String {
     use std::error::Error as _;
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }

@@ -10,6 +10,7 @@ mod link;
 mod options;
 mod pep508;
 mod place;
+pub mod pylock;
 pub mod range;
 pub mod requirements;
 pub mod source;
@@ -78,6 +79,9 @@ pub struct Spec {
     /// Packages installed beside the declared ones, such as `setuptools<82`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seed: Vec<String>,
+    /// The lock that the pack brings itself (PEP 751), taken as it is. Then there are no requirements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pylock: Option<pylock::Pylock>,
 }
 
 impl Spec {
@@ -90,12 +94,13 @@ impl Spec {
             options: Vec::new(),
             interpreter: InterpreterRange::Any,
             seed: Vec::new(),
+            pylock: None,
         }
     }
 
     /// Whether nothing would be installed.
     pub fn is_empty(&self) -> bool {
-        self.requirements.is_empty() && self.seed.is_empty()
+        self.requirements.is_empty() && self.seed.is_empty() && self.pylock.is_none()
     }
 
     /// Brings the lists into canonical order. Every constructor of specs ends with it; it is idempotent.
@@ -118,6 +123,10 @@ impl Spec {
             .list(self.options.iter())
             .field(self.interpreter.to_string())
             .list(self.seed.iter());
+        // Every field says its own length, so that one more behind them changes no digest without it.
+        if let Some(pylock) = &self.pylock {
+            canonical.list(pylock.lines());
+        }
         canonical.digest()
     }
 }

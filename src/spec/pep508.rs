@@ -128,6 +128,18 @@ fn read_marker(text: &str) -> Result<MarkerTree, String> {
     parse(&text).map(|parsed| parsed.marker)
 }
 
+/// A marker in canonical text: empty if it always holds, none if it never does.
+pub(super) fn canonical_marker(text: &str) -> Result<Option<String>, String> {
+    let marker = read_marker(text).map_err(|reason| format!("the marker `{text}` is none: {reason}"))?;
+    Ok((!marker.is_false()).then(|| marker.contents().map(|marker| marker.to_string()).unwrap_or_default()))
+}
+
+/// The extras that a requirement asks of the project `name` itself; none if it is about another one.
+pub(super) fn extras_of(name: &str, text: &str) -> Option<Vec<String>> {
+    let parsed = parse(text).ok().filter(|parsed| parsed.name.to_string() == name && parsed.marker.is_true())?;
+    Some(parsed.extras.iter().map(ToString::to_string).collect())
+}
+
 /// Refuses what the parser would take too long or too deep over.
 fn guard(text: &str) -> Result<(), String> {
     let Some((_, marker)) = text.split_once(';') else { return Ok(()) };

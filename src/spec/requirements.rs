@@ -14,7 +14,7 @@ use url::Url;
 use super::lines::{self, Flaw, MAX_TEXT_BYTES};
 use super::options::{self, Effect, Given};
 use super::place::{Place, shown};
-use super::{Declaration, InterpreterRange, Requirement, RuntimeKind, Spec, link, pep508};
+use super::{Declaration, InterpreterRange, Requirement, RuntimeKind, Spec, link, pep508, pylock};
 use crate::error::{Error, Result};
 use crate::settings::PackOptions;
 
@@ -112,14 +112,39 @@ impl Reader {
         Ok(self)
     }
 
+    /// Takes a lock file (PEP 751) for the whole declaration.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds what a declaration must not.
+    pub fn lock_file(&mut self, path: &Path) -> Result<&mut Self> {
+        let refuse = |reason: String| Error::InvalidSpec {
+            origin: path.display().to_string(),
+            line: None,
+            reason: shown(&reason, 600),
+        };
+        let bytes = super::source::read_limited(path)?;
+        let text = String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8".into()))?;
+        let base_dir = absolute(path.parent().unwrap_or(Path::new("")))?;
+        let lock = pylock::declared(&text, &base_dir).map_err(|error| refuse(error.to_string()))?;
+        if let Some(range) = &lock.requires_python {
+            let range = InterpreterRange::parse(range).map_err(|invalid| refuse(invalid.to_string()))?;
+            self.spec.interpreter = range;
+        }
+        self.spec.pylock = Some(lock);
+        Ok(self)
+    }
+
     /// Adds what another declaration says.
     pub fn declaration(&mut self, declaration: Declaration) -> &mut Self {
-        let Spec { runtime, requirements, constraints, options, interpreter, seed } = declaration.spec;
+        let Spec { runtime, requirements, constraints, options, interpreter, seed, pylock } = declaration.spec;
         self.spec.runtime = runtime;
         self.spec.requirements.extend(requirements);
         self.spec.constraints.extend(constraints);
         self.spec.options.extend(options);
         self.spec.seed.extend(seed);
+        if pylock.is_some() {
+            self.spec.pylock = pylock;
+        }
         if !interpreter.is_any() {
             self.spec.interpreter = interpreter;
         }
@@ -139,6 +164,21 @@ impl Reader {
         self
     }
 
+    /// Narrows which interpreters will do to those that this range holds too.
+    ///
+    /// # Errors
+    /// If nothing is left.
+    pub(super) fn narrow_interpreter(&mut self, range: InterpreterRange, origin: &str) -> Result<()> {
+        let before = std::mem::take(&mut self.spec.interpreter);
+        self.spec.interpreter = before.and(range).map_err(|invalid| invalid.at(origin, None))?;
+        Ok(())
+    }
+
+    /// Adds what is worth telling.
+    pub(super) fn note(&mut self, warning: &str) {
+        self.warnings.push(shown(warning, 300));
+    }
+
     /// Ends with the canonical spec, and with what is worth telling about how it was declared.
     ///
     /// # Errors
@@ -148,6 +188,10 @@ impl Reader {
         let count = requirements.len() + constraints.len() + options.len();
         if count > MAX_REQUIREMENTS {
             let reason = format!("it has {count} requirements, constraints and options, more than {MAX_REQUIREMENTS}");
+            return Err(Error::InvalidSpec { origin: "as a whole".into(), line: None, reason });
+        }
+        if self.spec.pylock.is_some() && count > 0 {
+            let reason = "it brings a lock, to which nothing can be added: lock it again with what is wanted".into();
             return Err(Error::InvalidSpec { origin: "as a whole".into(), line: None, reason });
         }
         self.spec.canonicalise();
@@ -165,6 +209,9 @@ impl Reader {
             None => Error::io("read", path)(error),
         };
         let meta = fs::metadata(path).map_err(unreadable)?;
+        if path.extension().is_some_and(|extension| extension == "toml" || extension == "py") {
+            return Err(refuse(format!("`{}` is no requirements file: give it with `--from`", path.display())));
+        }
         // What a pack names must be a file: a pipe would be waited for. A person may give one (`-r <(…)`).
         if meta.is_dir() || (from.is_some() && !meta.is_file()) {
             return Err(refuse(format!("`{}` is not a file", path.display())));

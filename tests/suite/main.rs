@@ -5,6 +5,7 @@
 mod collect;
 mod commands;
 mod crash;
+mod declare;
 mod environment;
 mod filesystems;
 mod index;

@@ -8,10 +8,13 @@
 pub(crate) mod bytecode;
 pub(crate) mod check;
 pub(crate) mod classify;
+pub(crate) mod declared;
 pub(crate) mod discover;
 pub(crate) mod dist_info;
 pub(crate) mod finish;
 pub(crate) mod hashes;
+pub(crate) mod indexes;
+pub(crate) mod installer;
 pub(crate) mod pick;
 pub(crate) mod probe;
 pub(crate) mod pylock;
@@ -65,6 +68,9 @@ impl Runtime for Python {
     }
 
     fn lock(&self, job: &Job<'_>, spec: &Spec) -> Result<Lock> {
+        if let Some(pylock) = &spec.pylock {
+            return declared::lock(job, spec, pylock);
+        }
         let tool = tool::find_or_fetch(job)?;
         let tags = tags::tags(job.interpreter)?;
         uv::lock(job, &tool, spec, job.limits.deadline, &|file| tags::rank(&tags, file))

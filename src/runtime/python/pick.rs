@@ -77,6 +77,8 @@ impl Rules {
         }
         for requirement in spec.requirements.iter().chain(&spec.constraints) {
             rules.note_digests(&requirement.canonical)?;
+            // As with pip: one digest asks for all of them.
+            rules.require_digests |= requirement.canonical.contains(" --hash=");
         }
         Ok(rules)
     }
@@ -154,7 +156,7 @@ fn choose<R: Ord>(
 ) -> Result<Artifact, Verdict> {
     let other = |reason: &str| Verdict::new(InstallerCause::Other, format!("`{name}` {reason}"));
     if let Some(vcs) = &package.vcs {
-        return vcs.artifact(base).ok_or_else(|| other("was not locked to a full commit"));
+        return pylock::vcs_artifact(vcs, base).ok_or_else(|| other("was not locked to a full commit"));
     }
     if let Some(directory) = &package.directory {
         let mut path = base.join(&directory.path);

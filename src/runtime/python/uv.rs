@@ -16,12 +16,12 @@ use std::time::Instant;
 use self::invocation::Invocation;
 use super::classify::Verdict;
 use super::pick::{self, Asks, Rules};
-use super::pylock::{self, Package};
-use super::source_dir;
+use super::pylock;
 use super::tool::Tool;
+use super::{indexes, source_dir};
 use crate::error::{Error, InstallerCause, Phase, Result};
 use crate::lock::{Artifact, Lock};
-use crate::settings::{Prefer, Settings};
+use crate::settings::Prefer;
 use crate::spec::{Requirement, Spec};
 use crate::store::runtime::Job;
 
@@ -87,7 +87,7 @@ pub(crate) fn lock<R: Ord>(
         directory: &|path| {
             source_dir::digest(path).map_err(|error| Verdict::new(InstallerCause::Other, error.to_string()))
         },
-        index: &|package, url| index_of(job.settings, package, url),
+        index: &|package, url| indexes::index_of(job.settings, package, url),
     };
     pick::pick(&pylock, &rules, job.scratch, &asks).map_err(|verdict| invocation.refused(verdict))
 }
@@ -145,30 +145,6 @@ pub(crate) fn forget(job: &Job<'_>, tool: &Tool, names: impl Iterator<Item = Str
     arguments.extend(names.map(OsString::from));
     let invocation = Invocation::new(job, tool, Phase::Install, job.limits.deadline);
     invocation.run(&arguments, &options::Options::default()).map(drop)
-}
-
-/// Which of the configured indexes a file is from, as far as its URL tells: uv says so only sometimes.
-fn index_of(settings: &Settings, package: &Package, url: &str) -> Option<String> {
-    let parse = |text: &str| url::Url::parse(text).ok();
-    let url = parse(url).filter(|url| matches!(url.scheme(), "http" | "https"))?;
-    if let Some(said) = package.index.as_deref().and_then(pylock::canonical_url) {
-        let same = |index: &str| pylock::canonical_url(index).is_some_and(|index| same_but_slash(&index, &said));
-        return settings.indexes.iter().find(|index| same(&index.url)).map(|index| index.name.clone());
-    }
-    let remote_links = settings.install.find_links.iter().any(|link| link.contains("://"));
-    match settings.indexes.as_slice() {
-        [] if !remote_links => Some("pypi".into()),
-        [only] if only.default && !remote_links => Some(only.name.clone()),
-        indexes => {
-            let mut near =
-                indexes.iter().filter(|index| parse(&index.url).is_some_and(|at| at.origin() == url.origin()));
-            near.next().filter(|_| near.next().is_none()).map(|index| index.name.clone())
-        }
-    }
-}
-
-fn same_but_slash(a: &str, b: &str) -> bool {
-    a.trim_end_matches('/') == b.trim_end_matches('/')
 }
 
 /// Writes requirement lines. A line break inside one would be another requirement.

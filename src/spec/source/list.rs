@@ -17,10 +17,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{Found, finish, interpreter_range, pack_ref, refused};
+use super::{Ask, Found, finish, interpreter_range, pack_ref, refused};
 use crate::error::{Error, Result};
 use crate::pack::PackRef;
-use crate::settings::PackOptions;
 use crate::spec::requirements::Reader;
 
 /// The longest row, bytes: a requirements file of the greatest size, every character escaped.
@@ -32,7 +31,7 @@ const MAX_ROWS: usize = 1_000_000;
 ///
 /// # Errors
 /// If the list cannot be read, or is beyond a limit.
-pub(super) fn read(path: &Path, pack_options: PackOptions) -> Result<Vec<Found>> {
+pub(super) fn read(path: &Path, ask: Ask<'_>) -> Result<Vec<Found>> {
     let mut file = BufReader::new(File::open(path).map_err(Error::io("open", path))?);
     let mut found = Vec::new();
     let mut bytes = Vec::new();
@@ -49,17 +48,17 @@ pub(super) fn read(path: &Path, pack_options: PackOptions) -> Result<Vec<Found>>
         }
         let text = bytes.strip_prefix(b"\xef\xbb\xbf".as_slice()).filter(|_| number == 1).unwrap_or(&bytes);
         if !text.trim_ascii().is_empty() {
-            found.push(row(text, path, number, pack_options));
+            found.push(row(text, path, number, ask));
         }
     }
     Ok(found)
 }
 
-fn row(bytes: &[u8], path: &Path, line: usize, pack_options: PackOptions) -> Found {
+fn row(bytes: &[u8], path: &Path, line: usize, ask: Ask<'_>) -> Found {
     match serde_json::from_slice(bytes) {
         Ok(fields) => {
             let row = Row { fields, path, line };
-            finish(row.pack(), path, Some(line), path, |reader| row.gather(reader), pack_options)
+            finish(row.pack(), path, Some(line), path, |reader| row.gather(reader), ask)
         }
         Err(error) => {
             let error = Error::InvalidSpec {
@@ -67,7 +66,7 @@ fn row(bytes: &[u8], path: &Path, line: usize, pack_options: PackOptions) -> Fou
                 line: Some(line),
                 reason: format!("it is no JSON object: {error}"),
             };
-            finish(Err(error), path, Some(line), path, |_| Ok(()), pack_options)
+            finish(Err(error), path, Some(line), path, |_| Ok(()), ask)
         }
     }
 }

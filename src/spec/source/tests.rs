@@ -90,10 +90,10 @@ fn each_kind_of_single_path_is_one_pack() {
     ] {
         let path = root.join(path);
         assert_eq!(told(&found(&path)[0]), format!("{name}: {lines}; any"), "{}", path.display());
-        assert_eq!(read(&path, IGNORE).expect("a declaration").pack.as_str(), name);
+        assert_eq!(read(&path, IGNORE, &[]).expect("a declaration").pack.as_str(), name);
     }
     let error = find(&[root.join("x.toml")], IGNORE).expect_err("no pack").to_string();
-    assert!(error.contains("looked for `pack.yaml` or `requirements.txt`"), "{error}");
+    assert!(error.contains("looked for `pack.yaml`, `pylock.toml`"), "{error}");
     assert_eq!(find(&[root.join("gone")], IGNORE).expect_err("nothing").kind(), crate::error::Kind::Io);
 }
 
@@ -126,7 +126,7 @@ fn one_pack_that_is_wrong_spoils_no_other() {
     }
     assert_eq!(all[3].pack, None);
     assert_eq!(all[3].name, format!("`{}`", root.join("d").display()));
-    assert_eq!(read(&root, IGNORE).expect_err("several").to_string().matches("holds 8 packs").count(), 1);
+    assert_eq!(read(&root, IGNORE, &[]).expect_err("several").to_string().matches("holds 8 packs").count(), 1);
 }
 
 #[test]
@@ -242,4 +242,163 @@ proptest! {
         prop_assert_eq!(find(std::slice::from_ref(&root), IGNORE).expect("a pack").len(), 1);
         let _ = find(&[root.join("q.jsonl")], IGNORE);
     }
+}
+
+const PROJECT: &str = r#"
+[project]
+name = "My.Pack"
+requires-python = ">=3.9"
+dependencies = ["requests[socks]>=2", "Six ; python_version<'3'"]
+[project.optional-dependencies]
+s3 = ["boto3"]
+Http_Client = ["httpx", "h2"]
+all = ["my-pack[s3,http-client]", "rich"]
+[tool.uv.sources]
+boto3 = { url = "https://elsewhere.example/boto3.whl" }
+"#;
+
+#[test]
+fn a_project_declares_its_dependencies_and_the_extras_wanted() {
+    let (_dir, root) = tree(&[("pyproject.toml", PROJECT)]);
+    let lines = |extras: &[&str]| {
+        let extras: Vec<String> = extras.iter().map(|extra| (*extra).to_owned()).collect();
+        let declaration = read(&root, IGNORE, &extras)?;
+        assert_eq!(declaration.pack.as_str(), "My.Pack");
+        assert_eq!(declaration.spec.interpreter.to_string(), ">=3.9");
+        assert!(declaration.warnings.iter().any(|w| w.contains("tool.uv.sources")), "{:?}", declaration.warnings);
+        Ok::<_, Error>(declaration.spec.requirements.into_iter().map(|r| r.canonical).collect::<Vec<_>>().join(" | "))
+    };
+    let plain = "requests[socks]>=2 | six ; python_full_version < '3'";
+    assert_eq!(lines(&[]).expect("plain"), plain);
+    assert_eq!(lines(&["S3"]).expect("one"), format!("boto3 | {plain}"));
+    assert_eq!(
+        lines(&["all"]).expect("one that names others"),
+        format!("boto3 | h2 | httpx | requests[socks]>=2 | rich | {}", &plain[21..])
+    );
+    let error = lines(&["s4"]).expect_err("there is none").to_string();
+    assert!(error.contains("no extra `s4`") && error.contains("`s3`"), "{error}");
+    assert_eq!(told(&found(&root.join("pyproject.toml"))[0]), format!("My.Pack: {}; >=3.9", plain.replace(" | ", " ")));
+}
+
+#[test]
+fn a_project_says_its_extras_itself_or_why_it_cannot_be_read() {
+    let cases = [
+        (
+            "[project]\nname='a'\n[project.optional-dependencies]\nx=['six']\n[tool.envstore]\nextras=['X']",
+            "a: six; any",
+        ),
+        ("[project]\nname='a'\ndynamic=['dependencies']", "are dynamic"),
+        ("[project]\nname='a'\ndependencies=['six', '-r x.txt']", "`project.dependencies`"),
+        ("[project]\nname='a'\n\nrequires-python = 3", "line 4"),
+        ("[project]\nname='a'\nrequires-python='>3,<2'", "no version"),
+        ("[project]\nname='a'\n[tool.envstore]\nextra=['x']", "unknown field `extra`"),
+        ("[project\n", "line 1"),
+    ];
+    for (text, expected) in cases {
+        let (_dir, root) = tree(&[("pyproject.toml", text)]);
+        let told = told(&found(&root)[0]);
+        assert!(told.contains(expected), "{text}: {told}");
+    }
+    let (_dir, root) = tree(&[("pyproject.toml", "[tool.black]\n"), ("a/requirements.txt", "six")]);
+    let [one] = &*found(&root) else { panic!("the file for tools makes no pack") };
+    assert_eq!(told(one), "a: six; any");
+    let error = find(&[root.join("pyproject.toml")], IGNORE).map(|found| told(&found[0])).expect("one");
+    assert!(error.contains("no table `[project]`"), "{error}");
+    let error = read(&root.join("a/requirements.txt"), IGNORE, &["x".into()]).expect_err("has no extras");
+    assert!(error.to_string().contains("extras"), "{error}");
+}
+
+#[test]
+fn a_script_declares_its_dependencies_in_its_comments() {
+    let script = "#!/usr/bin/env python\n# /// script\n# requires-python = \">=3.11\"\n# dependencies = [\n#   \"httpx\", # a\n#\n#   \"rich<14\",\n# ]\n# ///\nprint(1)\n";
+    let (_dir, root) = tree(&[
+        ("fetch.py", script),
+        ("plain.py", "print(1)\n"),
+        ("bad.py", "\u{0}# /// script\n"),
+        ("a/requirements.txt", "six\n"),
+    ]);
+    let told_all: Vec<_> = found(&root).iter().map(told).collect();
+    assert_eq!(told_all, ["a: six; any", "fetch: httpx rich<14; >=3.11"]);
+    for (text, expected) in [
+        ("print(1)", "without metadata"),
+        ("# /// script\n# dependencies = []\n", "without metadata"),
+        ("# /// script\n# dependencies = [\n# ///\n", "line 2"),
+        ("# /// script\n# ///\n\n# /// script\n# ///\n", "several blocks"),
+        ("# /// script\r\n# dependencies = ['six']\r\n# ///\r\n", "x: six; any"),
+        ("# /// script\n# dependencies = ['six ==']\n# ///\n", "`dependencies`"),
+    ] {
+        let (_dir, root) = tree(&[("x.py", text)]);
+        let told = told(&found(&root.join("x.py"))[0]);
+        assert!(told.contains(expected), "{text}: {told}");
+    }
+}
+
+fn pylock(packages: &str) -> String {
+    format!("lock-version = '1.0'\ncreated-by = 'x'\nrequires-python = '>=3.9'\n{packages}")
+}
+
+#[test]
+fn a_lock_is_taken_as_it_is_however_it_is_written() {
+    let sha = "a".repeat(64);
+    let one = pylock(&format!(
+        "[[packages]]\nname='B'\nversion='1.0'\nmarker=\"python_version>='3.8'\"\nwheels=[{{url='https://h/b-1.0-py3-none-any.whl', size=3, hashes={{sha256='{sha}', md5='0'}}}}]\n\
+         [[packages]]\nname='a'\nversion='v2'\ndependencies=[{{name='b'}}]\nsdist={{url='https://h/a-2.tar.gz', hashes={{sha256='{}'}}}}\n[packages.tool.x]\ny=1\n",
+        sha.to_uppercase()
+    ));
+    let two = pylock(&format!(
+        "[[packages]]\nname='a'\nversion='2'\n[packages.sdist]\nname='a-2.tar.gz'\nurl='https://h/a-2.tar.gz'\nhashes={{sha256='{sha}'}}\n\
+         [[packages]]\nname='never'\nmarker=\"python_version<'3' and python_version>'3'\"\narchive={{url='https://h/n.zip', hashes={{sha256='{sha}'}}}}\n\
+         [[packages]]\nname='b'\nversion='1.0'\nmarker='python_full_version >= \"3.8\"'\nwheels=[{{name='b-1.0-py3-none-any.whl', url='https://h/b-1.0-py3-none-any.whl', hashes={{sha256='{sha}'}}}}]\n"
+    ));
+    let (_dir, root) = tree(&[("one/pylock.toml", &one), ("two/pylock.x.toml", &two), ("two/requirements.txt", "six")]);
+    let first = read(&root.join("one"), IGNORE, &[]).expect("a lock");
+    let second = read(&root.join("two/pylock.x.toml"), IGNORE, &[]).expect("a lock");
+    assert_eq!((first.pack.as_str(), second.pack.as_str()), ("one", "x"));
+    assert_eq!(first.spec.digest(), second.spec.digest());
+    assert_eq!(first.spec.interpreter.to_string(), ">=3.9");
+    assert!(first.spec.requirements.is_empty() && !first.spec.is_empty());
+    // Kept as JSON it is the same.
+    let again: crate::spec::Spec =
+        serde_json::from_str(&serde_json::to_string(&first.spec).expect("JSON")).expect("read");
+    assert_eq!(again, first.spec);
+    assert_eq!(first.spec.digest().to_string(), GOLDEN_LOCK);
+}
+
+/// A changed digest is a change of format.
+const GOLDEN_LOCK: &str = "j5yyxxb46nscb25ldd5i4zwamx47lajce4kgntc6zpevmlrqmqmq";
+
+#[test]
+fn a_lock_that_cannot_be_held_to_says_why() {
+    let sha = "a".repeat(64);
+    for (packages, expected) in [
+        ("[[packages]]\nname='a'\n".to_owned(), "`a`: nothing says where"),
+        (
+            "[[packages]]\nname='a'\nwheels=[{url='https://h/a-1-py3-none-any.whl', hashes={sha512='00'}}]".into(),
+            "no sha256",
+        ),
+        (
+            format!("[[packages]]\nname='a'\narchive={{url='https://u:s3cret@h/a.zip', hashes={{sha256='{sha}'}}}}"),
+            "credentials",
+        ),
+        ("[[packages]]\nname='a'\nvcs={type='git', url='https://h/a', commit-id='abc'}".into(), "no full commit"),
+        ("[[packages]]\nname='a'\ndirectory={path='.', editable=true}".into(), "editable"),
+        ("[[packages]]\nname='a'\ndirectory={path='gone'}".into(), "gone"),
+        (
+            format!("[[packages]]\nname='a'\nmarker='nonsense'\narchive={{path='a.zip', hashes={{sha256='{sha}'}}}}"),
+            "marker",
+        ),
+        (
+            format!(
+                "[[packages]]\nname='a'\narchive={{path='a.zip', hashes={{sha256='{sha}'}}}}\ndirectory={{path='.'}}"
+            ),
+            "several places",
+        ),
+        ("packages = 3".into(), "line 4: invalid type"),
+    ] {
+        let (_dir, root) = tree(&[("pylock.toml", &pylock(&packages))]);
+        let told = told(&found(&root)[0]);
+        assert!(told.contains(expected) && !told.contains("s3cret"), "{packages}: {told}");
+    }
+    let (_dir, root) = tree(&[("pylock.toml", "lock-version = '2.0'")]);
+    assert!(told(&found(&root)[0]).contains("`2.0` is not known"));
 }

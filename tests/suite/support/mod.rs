@@ -254,3 +254,15 @@ pub fn uv_dir() -> &'static Path {
 fn on_path() -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?).find(|dir| dir.join("uv").is_file())
 }
+
+/// Runs git in a directory and returns what it prints; a loud word if there is no git.
+pub fn git(dir: &Path, arguments: &[&str]) -> Option<String> {
+    let settings = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "safe.directory=*"];
+    let output = Command::new("git").args(settings).args(arguments).current_dir(dir).output();
+    let Ok(output) = output else {
+        skipped("needs git");
+        return None;
+    };
+    assert!(output.status.success(), "git {arguments:?}: {output:?}");
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

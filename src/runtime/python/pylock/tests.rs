@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use url::Url;
 
 use super::*;
 use crate::interpreter::{FileStamp, InterpreterIdentity};

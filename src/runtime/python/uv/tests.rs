@@ -11,7 +11,7 @@ use crate::interpreter::{FileStamp, Interpreter, InterpreterIdentity};
 use crate::lock::Locked;
 use crate::process::Log;
 use crate::runtime::python::tool;
-use crate::settings::{CredentialSource, Index};
+use crate::settings::{CredentialSource, Index, Settings};
 use crate::spec::RuntimeKind;
 
 mod real;
@@ -282,25 +282,4 @@ fn digests_are_required_where_all_are_files_and_directories_are_copied() {
     fs::remove_dir_all(place.dir.path().join("scratch/source-0")).expect("removes");
     fs::write(project.join("setup.py"), "y").expect("writes");
     assert_eq!(go(&lock).expect_err("has changed").kind(), Kind::HashMismatch);
-}
-
-#[test]
-fn a_files_index_is_told_by_its_url() {
-    let index =
-        |name: &str, url: &str, default| Index { name: name.into(), url: url.into(), default, credentials: None };
-    let told = |indexes: Vec<Index>, links: &[&str], said: Option<&str>, url: &str| {
-        let mut settings = Settings { indexes, ..Settings::default() };
-        settings.install.find_links = links.iter().map(|link| (*link).into()).collect();
-        index_of(&settings, &Package { index: said.map(Into::into), ..Package::default() }, url)
-    };
-    let a = || index("a", "https://a.example/simple/", true);
-    let b = || index("b", "https://b.example/simple", false);
-    let file = "https://files.example/x.whl";
-    assert_eq!(told(vec![], &[], None, file).as_deref(), Some("pypi"));
-    assert_eq!(told(vec![], &["https://c.example/"], None, file), None);
-    assert_eq!(told(vec![a()], &["/srv/wheels"], None, file).as_deref(), Some("a"));
-    assert_eq!(told(vec![a()], &["/srv/wheels"], None, "file:///srv/wheels/x.whl"), None);
-    assert_eq!(told(vec![a(), b()], &[], None, file), None);
-    assert_eq!(told(vec![a(), b()], &[], None, "https://b.example/x.whl").as_deref(), Some("b"));
-    assert_eq!(told(vec![a(), b()], &[], Some("https://b.example/simple/"), file).as_deref(), Some("b"));
 }
