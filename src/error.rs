@@ -219,6 +219,10 @@ pub enum Error {
     #[error("no environment matches `{0}`")]
     NoEnv(String),
 
+    /// No log of a pack is left.
+    #[error("there is no log of pack `{0}`: nothing was built for it, or it was collected")]
+    NoLog(PackRef),
+
     /// There is no store.
     #[error("there is no store at `{}`", path.display())]
     NoStore {
@@ -338,7 +342,7 @@ impl Error {
             Self::Timeout { .. } => Kind::Timeout,
             Self::Busy { .. } => Kind::Busy,
             Self::Interrupted { .. } => Kind::Interrupted,
-            Self::NoPack(_) | Self::NoEnv(_) | Self::NoStore { .. } => Kind::NotFound,
+            Self::NoPack(_) | Self::NoEnv(_) | Self::NoLog(_) | Self::NoStore { .. } => Kind::NotFound,
             Self::NotPermitted { .. } => Kind::NotPermitted,
             Self::UnsupportedFilesystem { .. } => Kind::UnsupportedFilesystem,
             Self::UnsupportedFormat { .. } => Kind::UnsupportedFormat,

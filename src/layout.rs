@@ -199,6 +199,12 @@ impl Layout {
         self.dir("guards").join(format!("spec-{}", name.stem()))
     }
 
+    /// The log of locking one spec for one interpreter, and of what was built for it.
+    pub fn log_of(&self, spec: &SpecDigest, interpreter: &InterpreterDigest) -> PathBuf {
+        let guard = self.guard_spec(spec, interpreter);
+        self.log(&guard.file_name().unwrap_or_default().to_string_lossy())
+    }
+
     /// A build slot.
     pub fn guard_slot(&self, n: usize) -> PathBuf {
         self.dir("guards").join(format!("slot.{n}"))

@@ -134,6 +134,15 @@ pub enum Command {
     /// Show a pack or an environment
     #[command(long_about = help::SHOW, after_long_help = help::SHOW_AFTER)]
     Show(Show),
+    /// Print what was said while a pack's environment was made
+    #[command(long_about = help::LOGS, after_long_help = help::LOGS_AFTER)]
+    Logs(Logs),
+    /// Write a pack's lock as a file that other tools take
+    #[command(long_about = help::EXPORT, after_long_help = help::EXPORT_AFTER)]
+    Export(Export),
+    /// Copy a pack's environment out of the store, to be changed
+    #[command(long_about = help::CHECKOUT, after_long_help = help::CHECKOUT_AFTER)]
+    Checkout(Checkout),
     /// Forget a pack; its environment goes too if nothing else keeps it
     #[command(long_about = help::REMOVE, after_long_help = help::REMOVE_AFTER)]
     Remove(Remove),
@@ -327,6 +336,63 @@ impl std::str::FromStr for Target {
     }
 }
 
+/// `logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The pack's reference
+    pub pack: PackRef,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").args(["pack", "all"]).required(true))]
+pub struct Export {
+    /// The pack's reference
+    pub pack: Option<PackRef>,
+
+    /// Every pack, each in a directory of its own under --output, as `sync` reads them
+    #[arg(long)]
+    pub all: bool,
+
+    /// What to write
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub to: ExportFormat,
+
+    /// The file to write instead of standard output; with --all the directory
+    #[arg(short, long, value_name = "PATH", value_hint = ValueHint::AnyPath, required_if_eq("all", "true"))]
+    pub output: Option<PathBuf>,
+}
+
+/// What a lock is written as.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// `pylock.toml` (PEP 751).
+    #[default]
+    Pylock,
+    /// A requirements file with digests.
+    Requirements,
+}
+
+impl From<ExportFormat> for crate::store::report::Format {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Pylock => Self::Pylock,
+            ExportFormat::Requirements => Self::Requirements,
+        }
+    }
+}
+
+/// `checkout`.
+#[derive(Debug, Args)]
+pub struct Checkout {
+    /// The pack's reference
+    pub pack: PackRef,
+
+    /// A directory that does not exist or is empty
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+}
+
 /// `remove`.
 #[derive(Debug, Args)]
 pub struct Remove {
@@ -442,6 +508,11 @@ mod tests {
             "sync packs --dry-run --remove-missing",
             "list --all --group-by env",
             "show env:abcdefgh",
+            "logs aws.s3",
+            "export aws.s3",
+            "export aws.s3 --to requirements -o r.txt",
+            "export --all --to pylock --output packs",
+            "checkout aws.s3 /tmp/env",
             "gc --idle 12h --max-size 20GiB --min-free 10% --drop-retained --dry-run",
             "doctor",
             "du --all",
@@ -473,6 +544,11 @@ mod tests {
             "sync p --check --dry-run",
             "sync p --check --remove-missing",
             "list --stale --all",
+            "export",
+            "export aws.s3 --all -o x",
+            "export --all",
+            "export aws.s3 --to poetry",
+            "checkout aws.s3",
             "gc --idle soon",
             "gc --max-size big",
             "list -q -v",

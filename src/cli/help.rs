@@ -136,6 +136,43 @@ Examples:
   envstore show aws.s3
   envstore show env:mfrggzdf";
 
+/// `logs --help`, above.
+pub const LOGS: &str = "\
+Prints what was said while the environment of a pack's last declaration was made, secrets masked. A pack that shares an \
+environment made for another one shows that one's.";
+
+/// `logs --help`, below.
+pub const LOGS_AFTER: &str = "\
+Examples:
+  envstore logs aws.s3";
+
+/// `export --help`, above.
+pub const EXPORT: &str = "\
+Writes the lock of a pack's environment: as a `pylock.toml` (PEP 751), which `ensure --from`, uv and other tools install as it \
+is, or as a requirements file with digests for `pip install --no-deps`. With --all every pack gets a directory that `sync` \
+reads: another store then makes the same environments.";
+
+/// `export --help`, below.
+pub const EXPORT_AFTER: &str = "\
+Examples:
+  envstore export aws.s3 > pylock.toml
+  envstore export aws.s3 --to requirements -o requirements.lock
+  envstore export --all -o fleet && envstore --store /other sync fleet";
+
+/// `checkout --help`, above.
+pub const CHECKOUT: &str = "\
+Copies a pack's environment to a directory of your own: an ordinary virtual environment that may be changed, moved into an image or \
+used by what insists on writing into its own packages. The pack stays bound to the store's.";
+
+/// `checkout --help`, below.
+pub const CHECKOUT_AFTER: &str = "\
+Examples:
+  envstore checkout aws.s3 /opt/aws-env
+  /opt/aws-env/bin/python -m ensurepip            pip, if you want it there
+
+Packages that write into themselves can often be told to write elsewhere, which keeps the environment shared: \
+MPLCONFIGDIR (matplotlib), NUMBA_CACHE_DIR (numba), NLTK_DATA (nltk), HF_HOME (huggingface), XDG_CACHE_HOME.";
+
 /// `remove --help`, above.
 pub const REMOVE: &str = "\
 Forgets a pack. Its environment is deleted at once if no other pack, generation or running process keeps it.";

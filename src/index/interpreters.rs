@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Index, json};
+use super::{Index, json, parsed};
+use crate::digest::InterpreterDigest;
 use crate::error::Result;
 use crate::interpreter::{FileStamp, Interpreter, InterpreterMemory};
 
@@ -28,6 +29,11 @@ pub(super) fn insert(db: &Connection, interpreter: &Interpreter) -> rusqlite::Re
         ],
         |row| row.get(0),
     )
+}
+
+/// The digests of all that were asked.
+pub fn digests(db: &Connection) -> rusqlite::Result<Vec<InterpreterDigest>> {
+    db.prepare_cached("SELECT DISTINCT digest FROM interpreters")?.query_map([], |row| parsed(row, "digest"))?.collect()
 }
 
 /// The interpreter in a row's column `body`.

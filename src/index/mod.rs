@@ -17,7 +17,7 @@ pub mod bindings;
 pub mod collection;
 pub mod components;
 pub mod envs;
-mod interpreters;
+pub mod interpreters;
 
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

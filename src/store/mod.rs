@@ -1,20 +1,24 @@
 //! [`Store`]: packs, their bindings and the environments they share.
 //!
 //! One verb a file: [`open`], [`ensure`], [`make`], [`build`], [`bind`], [`resolve`], [`remove`], [`gc`] (which
-//! condemns and [`sweep`]s), [`reindex`], [`inspect`], [`doctor`]. The store alone knows both names on disk and the
+//! condemns and [`sweep`]s), [`reindex`], [`inspect`], [`logs`], [`export`], [`checkout`],
+//! [`doctor`]. The store alone knows both names on disk and the
 //! index; what is below it knows one of the two.
 
 mod assemble;
 pub mod bind;
 pub mod build;
+pub mod checkout;
 mod collect_objects;
 pub mod doctor;
 pub mod du;
 pub mod ensure;
+pub mod export;
 pub mod gc;
 pub mod in_use;
 pub mod inspect;
 mod learn;
+pub mod logs;
 pub mod make;
 pub mod open;
 mod publish;

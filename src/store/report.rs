@@ -218,6 +218,61 @@ pub struct Removed {
     pub freed_bytes: u64,
 }
 
+/// What `checkout` made.
+#[derive(Debug, Clone, Serialize)]
+pub struct CheckedOut {
+    /// The pack.
+    pub pack: PackRef,
+    /// The key of the environment it is a copy of.
+    pub env: EnvKey,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its interpreter.
+    pub interpreter: PathBuf,
+    /// How many files were copied.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files that go on naming the store's environment, relative.
+    pub host_bound: Vec<String>,
+}
+
+/// What a lock is exported as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// The language's lock file: `pylock.toml` (PEP 751).
+    Pylock,
+    /// A requirements file.
+    Requirements,
+}
+
+/// A pack's lock as a file.
+#[derive(Debug, Clone, Serialize)]
+pub struct Exported {
+    /// The pack.
+    pub pack: PackRef,
+    /// The key of its environment.
+    pub env: EnvKey,
+    /// The binding's generation.
+    pub generation: u64,
+    /// What the text is.
+    pub format: Format,
+    /// The file's text.
+    pub text: String,
+}
+
+/// What was said while a pack's environment was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct PackLog {
+    /// The pack.
+    pub pack: PackRef,
+    /// The log's path.
+    pub log: PathBuf,
+    /// What is in it.
+    pub text: String,
+}
+
 /// What `gc` did, or would do.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Collected {

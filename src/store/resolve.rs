@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::index::{Bound, bindings, envs};
 use crate::lease::Lease;
 use crate::pack::PackRef;
+use crate::spec::RuntimeKind;
 
 /// Variables that change what a Python process sees; an action must not inherit them from its worker.
 const DROPPED: [&str; 5] = ["PYTHONHOME", "PYTHONPATH", "PYTHONOPTIMIZE", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX"];
@@ -42,6 +43,11 @@ impl EnvHandle {
     /// The environment's key.
     pub fn key(&self) -> EnvKey {
         self.0.bound.env.key
+    }
+
+    /// The runtime it is for.
+    pub fn runtime(&self) -> RuntimeKind {
+        self.0.bound.env.interpreter.identity.runtime
     }
 
     /// The binding's generation.

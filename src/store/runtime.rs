@@ -46,6 +46,12 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     /// nothing but `.lease`. Starts nothing.
     fn skeleton(&self, interpreter: &Interpreter, env_dir: &Path) -> Result<Skeleton>;
 
+    /// The lock as a requirements file, for other tools.
+    fn write_requirements(&self, lock: &Lock, interpreter: &Interpreter) -> String;
+
+    /// A file of the environment at `from`, which it names, as it is in a copy of the environment at `to`.
+    fn moved(&self, bytes: Vec<u8>, from: &Path, to: &Path) -> Vec<u8>;
+
     /// Installs a lock's artifacts into a skeleton. On return every byte is final but modes and times, which the
     /// store sets. An empty lock starts no installer; the interpreter is started at least once.
     fn install(&self, job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<Installed>;

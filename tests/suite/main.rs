@@ -9,6 +9,7 @@ mod declare;
 mod environment;
 mod filesystems;
 mod index;
+mod leave;
 mod objects;
 mod readers;
 mod real_index;

@@ -1,13 +1,16 @@
 //! The commands, one file each.
 
+mod checkout;
 mod completions;
 mod config;
 mod doctor;
 mod du;
 mod ensure;
 mod exec;
+mod export;
 mod gc;
 mod list;
+mod logs;
 mod reindex;
 mod remove;
 mod resolve;
@@ -32,6 +35,9 @@ pub fn run(context: &Context, command: Command) -> Outcome {
         Command::Sync(args) => sync::run(context, &args),
         Command::List(args) => list::run(context, &args),
         Command::Show(args) => show::run(context, &args),
+        Command::Logs(args) => logs::run(context, &args),
+        Command::Export(args) => export::run(context, &args),
+        Command::Checkout(args) => checkout::run(context, &args),
         Command::Remove(args) => remove::run(context, &args),
         Command::Gc(args) => gc::run(context, &args),
         Command::Du(args) => du::run(context, &args),

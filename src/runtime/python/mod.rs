@@ -11,6 +11,7 @@ pub(crate) mod classify;
 pub(crate) mod declared;
 pub(crate) mod discover;
 pub(crate) mod dist_info;
+pub(crate) mod export;
 pub(crate) mod finish;
 pub(crate) mod hashes;
 pub(crate) mod indexes;
@@ -86,6 +87,14 @@ impl Runtime for Python {
 
     fn skeleton(&self, interpreter: &Interpreter, env_dir: &Path) -> Result<Skeleton> {
         skeleton::create(env_dir, interpreter)
+    }
+
+    fn write_requirements(&self, lock: &Lock, interpreter: &Interpreter) -> String {
+        export::requirements(lock, interpreter)
+    }
+
+    fn moved(&self, bytes: Vec<u8>, from: &Path, to: &Path) -> Vec<u8> {
+        scripts::moved(bytes, from, to)
     }
 
     fn install(&self, job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<Installed> {

@@ -153,6 +153,23 @@ fn without_head<'a>(bytes: &'a [u8], env_dir: &Path) -> Option<&'a [u8]> {
     name.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b't' || b == b'w').then_some(rest)
 }
 
+/// A file that names the environment at `from` as it is in a copy at `to`. What is no text stays as it is: it may hold
+/// lengths.
+pub(crate) fn moved(bytes: Vec<u8>, from: &Path, to: &Path) -> Vec<u8> {
+    let (old, new) = (from.to_string_lossy(), to.to_string_lossy());
+    let (begin, body) = match without_head(&bytes, from) {
+        Some(body) => (head(to), body),
+        None => (String::new(), bytes.as_slice()),
+    };
+    match std::str::from_utf8(body) {
+        Ok(text) if !text.contains('\0') => {
+            let quoted = text.replace(&skeleton::single_quoted(&old), &skeleton::single_quoted(&new));
+            format!("{begin}{}", quoted.replace(&*old, &new)).into_bytes()
+        }
+        _ => [begin.as_bytes(), body].concat(),
+    }
+}
+
 /// The first line without its end, and what follows.
 fn cut_line(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let end = bytes.iter().take(8 << 10).position(|b| *b == b'\n')?;
