@@ -106,13 +106,47 @@ fn with_tail(mut text: String, marker: MarkerTree, hashes: &[String]) -> String 
     if marker.is_false() {
         // `uv-pep508` writes `python_version < '0'` and reads that back as this.
         text.push_str(" ; python_full_version < '0'");
-    } else if let Some(marker) = marker.contents() {
+    } else if let Some(marker) = marker_text(marker) {
         text.push_str(&format!(" ; {marker}"));
     }
     for hash in hashes {
         text.push_str(&format!(" --hash={hash}"));
     }
     text
+}
+
+/// A marker's text; none if it always holds.
+///
+/// `uv-pep508` keeps one copy of equal markers a process, and writes a version as whoever came first wrote it: `3`, `3.0` and
+/// `3.0.0` are one. Here it is the shortest, or a spec's digest would depend on what else a process has read.
+fn marker_text(marker: MarkerTree) -> Option<String> {
+    let text = marker.contents()?.to_string();
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(open) = rest.find('\'') {
+        let (before, behind) = rest.split_at(open + 1);
+        let Some(end) = behind.find('\'') else { break };
+        let variable = before.rsplit(['(', ')']).next().unwrap_or(before).split_whitespace().rev().nth(2);
+        let literal = &behind[..end];
+        let is_version = matches!(variable, Some("python_full_version" | "python_version" | "implementation_version"));
+        out.push_str(before);
+        out.push_str(if is_version { shortest(literal) } else { literal });
+        out.push('\'');
+        rest = &behind[end + 1..];
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+/// A release without zeros at its end.
+fn shortest(version: &str) -> &str {
+    let mut version = version;
+    if version.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        while let Some(shorter) = version.strip_suffix(".0") {
+            version = shorter;
+        }
+    }
+    version
 }
 
 fn parse(text: &str) -> Result<Parsed, String> {
@@ -131,7 +165,7 @@ fn read_marker(text: &str) -> Result<MarkerTree, String> {
 /// A marker in canonical text: empty if it always holds, none if it never does.
 pub(super) fn canonical_marker(text: &str) -> Result<Option<String>, String> {
     let marker = read_marker(text).map_err(|reason| format!("the marker `{text}` is none: {reason}"))?;
-    Ok((!marker.is_false()).then(|| marker.contents().map(|marker| marker.to_string()).unwrap_or_default()))
+    Ok((!marker.is_false()).then(|| marker_text(marker).unwrap_or_default()))
 }
 
 /// The extras that a requirement asks of the project `name` itself; none if it is about another one.
@@ -263,6 +297,14 @@ mod tests {
             ("Foo [ Security, socks_5,security ] >= 1", "foo[security,socks-5]>=1"),
             ("foo[]", "foo"),
             ("foo;python_version<'3'", "foo ; python_full_version < '3'"),
+            ("foo;python_version<'3.0'", "foo ; python_full_version < '3'"),
+            ("foo ; python_full_version>='3.10.0'", "foo ; python_full_version >= '3.10'"),
+            ("foo ; python_version=='3.0.*'", "foo ; python_full_version == '3.0.*'"),
+            ("foo ; platform_release=='3.0'", "foo ; platform_release == '3.0'"),
+            (
+                "foo ; (os_name=='3.0' or python_version < '4.0.0')",
+                "foo ; python_full_version < '4' or os_name == '3.0'",
+            ),
             ("foo ; (python_version >= \"3.6\")", "foo ; python_full_version >= '3.6'"),
             ("foo ; os_name=='nt' or os_name=='posix'", "foo ; os_name == 'nt' or os_name == 'posix'"),
             ("foo ; os_name=='posix' or os_name=='nt'", "foo ; os_name == 'nt' or os_name == 'posix'"),
