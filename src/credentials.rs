@@ -99,6 +99,11 @@ pub(crate) fn for_download(index: &Index, cancel: &Cancel) -> Result<Option<Logi
     }
 }
 
+/// The text of the user's own netrc, for an installer that is handed another one.
+pub(crate) fn users_netrc() -> Option<String> {
+    netrc_path().and_then(|path| std::fs::read_to_string(path).ok())
+}
+
 /// Whether a file that holds a secret can be read by others: worth a warning, not a refusal (a container's
 /// secrets often can).
 pub(crate) fn is_exposed(path: &Path) -> bool {

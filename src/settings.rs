@@ -72,6 +72,8 @@ pub enum Installer {
     Auto,
     /// uv, the same way; said expressly.
     Uv,
+    /// The interpreter's own pip when it is new enough, else one the store fetches for itself.
+    Pip,
 }
 
 /// Whether index options inside a pack's own files count.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Wheel, World, git};
+use crate::support::{Wheel, World, git, project};
 
 fn file(world: &World, path: &str, text: &str) -> String {
     let path = world.path().join(path);
@@ -197,42 +197,6 @@ fn digests_in_a_file_are_required_of_everything() {
     assert_eq!(kind(&format!("alpha==1.0 --hash=sha256:{two}\n")), "hash_mismatch");
     assert_eq!(kind(&format!("alpha==1.0 --hash=sha256:{one}\nbeta==1.0\n")), "no_solution");
 }
-
-/// A project that builds with nothing but Python: its own backend, kept beside it.
-fn project(dir: &Path, version: &str) {
-    fs::create_dir_all(dir).expect("a directory");
-    let files = [
-        ("pyproject.toml", "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n[project]\nname = 'local'\ndynamic = ['version']\n".to_owned()),
-        ("local.py", format!("version = {version:?}\n")),
-        ("backend.py", BACKEND.replace("VERSION", version)),
-    ];
-    for (name, text) in files {
-        fs::write(dir.join(name), text).expect("a file");
-    }
-}
-
-const BACKEND: &str = r#"
-import os, zipfile
-INFO = "local-VERSION.dist-info"
-META = "Metadata-Version: 2.1\nName: local\nVersion: VERSION\n"
-WHEEL = "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-
-def prepare_metadata_for_build_wheel(directory, settings=None):
-    os.mkdir(os.path.join(directory, INFO))
-    for name, text in (("METADATA", META), ("WHEEL", WHEEL)):
-        with open(os.path.join(directory, INFO, name), "w") as file:
-            file.write(text)
-    return INFO
-
-def build_wheel(directory, settings=None, metadata=None):
-    name = "local-VERSION-py3-none-any.whl"
-    files = [("local.py", open("local.py").read()), (INFO + "/METADATA", META), (INFO + "/WHEEL", WHEEL)]
-    record = "".join(path + ",,\n" for path, _ in files) + INFO + "/RECORD,,\n"
-    with zipfile.ZipFile(os.path.join(directory, name), "w") as wheel:
-        for path, text in files + [(INFO + "/RECORD", record)]:
-            wheel.writestr(path, text)
-    return name
-"#;
 
 #[test]
 fn a_directory_is_built_from_its_content_and_an_editable_one_refused() {

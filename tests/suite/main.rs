@@ -9,6 +9,7 @@ mod declare;
 mod environment;
 mod filesystems;
 mod index;
+mod installers;
 mod leave;
 mod objects;
 mod readers;

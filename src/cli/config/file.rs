@@ -121,8 +121,8 @@ read_by!(
     InstallerText, String => Installer, |text| match text.as_str() {
         "auto" => Ok(Installer::Auto),
         "uv" => Ok(Installer::Uv),
-        "pip" => Err("the installer `pip` is not supported by this release: write `auto` or `uv`".into()),
-        other => Err(format!("there is no installer `{other}`: write `auto` or `uv`")),
+        "pip" => Ok(Installer::Pip),
+        other => Err(format!("there is no installer `{other}`: write `auto`, `uv` or `pip`")),
     }
 );
 read_by!(

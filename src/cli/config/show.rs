@@ -41,6 +41,7 @@ pub fn entries(config: &Config) -> Vec<Entry> {
             json!(match install.installer {
                 Installer::Auto => "auto",
                 Installer::Uv => "uv",
+                Installer::Pip => "pip",
             }),
         ),
         ("install.offline", json!(install.offline)),

@@ -124,7 +124,6 @@ fn mistakes_are_named() {
         ("[gc]\nmin_free = '100%'", "no part of a filesystem"),
         ("[install]\n\ntimeout = 20", "line 3: invalid type: integer `20`"),
         ("[install]\njobs = 0", "from 1 to 1024"),
-        ("[install]\ninstaller = 'pip'", "`pip` is not supported"),
         ("[install]\npack_options = 'maybe'", "`maybe` is not `ignore` or `allow`"),
         ("[install]\nfind_links = ['']", "is empty"),
         ("[install]\nlink_mode = 'symlink'", "is not `auto`, `reflink`, `hardlink` or `copy`"),

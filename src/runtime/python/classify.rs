@@ -7,7 +7,7 @@
 
 use crate::error::InstallerCause;
 
-mod build;
+pub(crate) mod build;
 
 /// Why uv gave up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -179,7 +179,7 @@ fn after<'a>(text: &'a str, lead: &str, end: &str) -> Option<&'a str> {
     (!found.is_empty() && found.len() < 500 && !found.contains('\n')).then(|| found.trim())
 }
 
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -1,9 +1,10 @@
-//! Python environments: uv locks and installs, everything else is ours.
+//! Python environments: uv or pip locks and installs, everything else is ours.
 //!
-//! `discover` finds interpreters (`sources` says where, `probe` asks each once). `uv` locks a spec into a
-//! [`Lock`]: `pylock` reads and writes it, `pick` chooses the one artifact a package, by `tags`. `tool` has the uv
-//! itself, fetched through `simple_api` where there is none. `skeleton` begins an environment, `uv` installs
-//! into it, `finish` makes it independent of who installed.
+//! `discover` finds interpreters (`sources` says where, `probe` asks each once). An `installer` (`uv` or `pip`, each
+//! started by `run`) locks a spec into a [`Lock`]: `pylock` reads and writes it, `pick` chooses the one artifact a
+//! package, by `tags`. A lock that a pack brings is `declared`. `tool` has the uv itself, fetched by `fetch` through
+//! `simple_api` where there is none. `skeleton` begins an environment, the installer installs into it, `finish` makes
+//! it independent of who installed.
 
 pub(crate) mod bytecode;
 pub(crate) mod check;
@@ -12,14 +13,17 @@ pub(crate) mod declared;
 pub(crate) mod discover;
 pub(crate) mod dist_info;
 pub(crate) mod export;
+pub(crate) mod fetch;
 pub(crate) mod finish;
 pub(crate) mod hashes;
 pub(crate) mod indexes;
 pub(crate) mod installer;
 pub(crate) mod pick;
+pub(crate) mod pip;
 pub(crate) mod probe;
 pub(crate) mod pylock;
 pub(crate) mod record;
+pub(crate) mod run;
 pub(crate) mod scripts;
 pub(crate) mod simple_api;
 pub(crate) mod skeleton;
@@ -34,6 +38,7 @@ pub(crate) mod uv;
 use std::path::Path;
 
 use self::finish::Wrong;
+use self::installer::Installer;
 use crate::error::{Error, InstallerCause, Phase, Result};
 use crate::fs::remove::remove_tree;
 use crate::interpreter::{Interpreter, InterpreterMemory};
@@ -72,9 +77,10 @@ impl Runtime for Python {
         if let Some(pylock) = &spec.pylock {
             return declared::lock(job, spec, pylock);
         }
-        let tool = tool::find_or_fetch(job)?;
-        let tags = tags::tags(job.interpreter)?;
-        uv::lock(job, &tool, spec, job.limits.deadline, &|file| tags::rank(&tags, file))
+        if spec.is_empty() {
+            return Ok(Lock::default());
+        }
+        installer::choose(job)?.lock(job, spec)
     }
 
     fn write_lock(&self, lock: &Lock, interpreter: &Interpreter) -> String {
@@ -101,13 +107,13 @@ impl Runtime for Python {
         if lock.packages.is_empty() {
             return finish::finish(job, lock, env_dir, Wrong::Refused);
         }
-        let tool = tool::find_or_fetch(job)?;
-        tracing::debug_span!("install").in_scope(|| uv::install(job, &tool, lock, env_dir, job.limits.deadline))?;
+        let chosen = installer::choose(job)?;
+        tracing::debug_span!("install").in_scope(|| chosen.install(job, lock, env_dir))?;
         let installed = match finish::finish(job, lock, env_dir, Wrong::Refused) {
-            Err(error) if is_other_than_recorded(&error) => afresh(job, &tool, lock, env_dir, error)?,
+            Err(error) if is_other_than_recorded(&error) => afresh(job, chosen.as_ref(), lock, env_dir, error)?,
             finished => finished?,
         };
-        Ok(Installed { installer: format!("uv {}", tool.version), ..installed })
+        Ok(Installed { installer: chosen.label(), ..installed })
     }
 
     fn trimmable(&self, upkeep: &Upkeep<'_>) -> u64 {
@@ -125,7 +131,7 @@ fn is_other_than_recorded(error: &Error) -> bool {
 
 /// Installs again from an empty cache what has other bytes than its `RECORD` says. Either the installer's cache was damaged: then it
 /// forgets what it has of these artifacts. Or the artifact is as it is, and its `RECORD` merely wrong: that is noted.
-fn afresh(job: &Job<'_>, tool: &tool::Tool, lock: &Lock, env_dir: &Path, error: Error) -> Result<Installed> {
+fn afresh(job: &Job<'_>, chosen: &dyn Installer, lock: &Lock, env_dir: &Path, error: Error) -> Result<Installed> {
     job.log.line(&format!("{error}: installing again from an empty cache"));
     for entry in std::fs::read_dir(env_dir).map_err(Error::io("list", env_dir))?.flatten() {
         if entry.file_name() != crate::layout::LEASE {
@@ -135,14 +141,14 @@ fn afresh(job: &Job<'_>, tool: &tool::Tool, lock: &Lock, env_dir: &Path, error: 
     skeleton::create(env_dir, job.interpreter)?;
     let cache = job.scratch.join("empty-cache");
     let fresh = Job { cache: &cache, ..*job };
-    if let Err(why) = uv::install(&fresh, tool, lock, env_dir, job.limits.deadline) {
+    if let Err(why) = chosen.install(&fresh, lock, env_dir) {
         job.log.line(&format!("that failed too: {why}"));
         return Err(error);
     }
     let mut installed = finish::finish(job, lock, env_dir, Wrong::Noted)?;
     if !installed.notes.iter().any(|note| note.ends_with(finish::OTHER_BYTES)) {
         installed.notes.push(format!("the installer's cache was damaged and not used: {error}"));
-        if let Err(why) = uv::forget(job, tool, lock.packages.iter().map(|package| package.name.clone())) {
+        if let Err(why) = chosen.forget(job, lock) {
             job.log.line(&format!("the installer keeps its damaged cache: {why}"));
         }
     }

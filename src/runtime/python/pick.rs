@@ -142,7 +142,10 @@ pub(crate) fn pick<R: Ord>(pylock: &Pylock, rules: &Rules, base: &Path, asks: &A
             let summary = format!("the installer locked `{name}` twice for one interpreter");
             return Err(Verdict::new(InstallerCause::Other, summary));
         }
-        packages.push(Locked { name, version: package.version.clone().unwrap_or_default(), artifact, index });
+        // Its content decides what a directory is, and not every installer says which version that makes.
+        let is_directory = matches!(artifact, Artifact::Directory { .. });
+        let version = package.version.clone().filter(|_| !is_directory).unwrap_or_default();
+        packages.push(Locked { name, version, artifact, index });
     }
     Ok(Lock::new(packages))
 }

@@ -15,12 +15,17 @@ use crate::error::{Error, Result};
 pub(crate) fn roots(ca_bundle: Option<&Path>) -> Result<RootCerts> {
     match ca_bundle {
         None => Ok(RootCerts::PlatformVerifier),
-        Some(bundle) => Ok(all(bundle)?.into()),
+        Some(bundle) => Ok(all(Some(bundle))?.into()),
     }
 }
 
 /// The system's certificates and a bundle's in one PEM text.
 pub(crate) fn combined_pem(ca_bundle: &Path) -> Result<String> {
+    pem(Some(ca_bundle))
+}
+
+/// The system's certificates, and beside them a bundle's, in one PEM text.
+pub(crate) fn pem(ca_bundle: Option<&Path>) -> Result<String> {
     let mut text = String::new();
     for certificate in all(ca_bundle)? {
         text.push_str("-----BEGIN CERTIFICATE-----\n");
@@ -38,8 +43,8 @@ pub(crate) fn combined_pem(ca_bundle: &Path) -> Result<String> {
     Ok(text)
 }
 
-fn all(ca_bundle: &Path) -> Result<Vec<Certificate<'static>>> {
-    let mut certificates = bundle(ca_bundle)?;
+fn all(ca_bundle: Option<&Path>) -> Result<Vec<Certificate<'static>>> {
+    let mut certificates = ca_bundle.map_or(Ok(Vec::new()), bundle)?;
     // A file of the system's that cannot be read leaves the others.
     let system = rustls_native_certs::load_native_certs().certs;
     certificates.extend(system.iter().map(|der| Certificate::from_der(der).to_owned()));

@@ -9,21 +9,46 @@ mod invocation;
 mod options;
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
 use self::invocation::Invocation;
 use super::classify::Verdict;
+use super::installer::{self, Installer};
 use super::pick::{self, Asks, Rules};
 use super::pylock;
 use super::tool::Tool;
-use super::{indexes, source_dir};
-use crate::error::{Error, InstallerCause, Phase, Result};
+use super::{indexes, source_dir, tags};
+use crate::error::{InstallerCause, Phase, Result};
 use crate::lock::{Artifact, Lock};
-use crate::settings::Prefer;
 use crate::spec::{Requirement, Spec};
 use crate::store::runtime::Job;
+
+/// uv as an installer.
+#[derive(Debug)]
+pub(crate) struct Uv(pub(crate) Tool);
+
+impl Installer for Uv {
+    fn label(&self) -> String {
+        format!("uv {}", self.0.version)
+    }
+
+    fn lock(&self, job: &Job<'_>, spec: &Spec) -> Result<Lock> {
+        let tags = tags::tags(job.interpreter)?;
+        lock(job, &self.0, spec, job.limits.deadline, &|file| tags::rank(&tags, file))
+    }
+
+    fn install(&self, job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<()> {
+        install(job, &self.0, lock, env_dir, job.limits.deadline)
+    }
+
+    fn forget(&self, job: &Job<'_>, lock: &Lock) -> Result<()> {
+        let mut arguments: Vec<OsString> = ["cache", "clean"].map(OsString::from).into();
+        arguments.extend(lock.packages.iter().map(|package| OsString::from(&package.name)));
+        let invocation = Invocation::new(job, &self.0, Phase::Install, job.limits.deadline);
+        invocation.run(&arguments, &options::Options::default()).map(drop)
+    }
+}
 
 /// Makes the lock of a spec for the job's interpreter. `rank` says how well a wheel's file name fits it, more is
 /// better.
@@ -51,10 +76,10 @@ pub(crate) fn lock<R: Ord>(
 
     let requirements = job.scratch.join("requirements.in");
     let seed = spec.seed.iter().map(String::as_str);
-    write_lines(&requirements, spec.requirements.iter().map(Requirement::line).chain(seed))?;
+    installer::write_lines(&requirements, spec.requirements.iter().map(Requirement::line).chain(seed))?;
     let constraints = job.scratch.join("constraints.in");
     let minimum = job.settings.lock.minimum.iter().map(String::as_str);
-    write_lines(&constraints, spec.constraints.iter().map(Requirement::line).chain(minimum))?;
+    installer::write_lines(&constraints, spec.constraints.iter().map(Requirement::line).chain(minimum))?;
 
     let mut arguments: Vec<OsString> = ["pip", "compile"].map(OsString::from).into();
     arguments.extend(["--format", "pylock.toml", "--no-header", "--no-annotate", "--python"].map(OsString::from));
@@ -63,15 +88,10 @@ pub(crate) fn lock<R: Ord>(
     if !install.allow_source {
         arguments.push("--no-build".into());
     }
-    let preferred = match &job.settings.lock.prefer {
-        Prefer::Newest => None,
-        Prefer::Store => Some(job.preferences.join("\n")),
-        Prefer::File(path) => Some(fs::read_to_string(path).map_err(Error::io("read", path))?),
-    };
-    if let Some(text) = preferred {
+    if let Some(text) = installer::preferred(job)? {
         // An existing output file is what uv prefers; what it writes there is not used.
         let preferences = job.scratch.join("pylock.preferences.toml");
-        write(&preferences, &options::preferences(&text))?;
+        installer::write(&preferences, &options::preferences(&text))?;
         arguments.extend(["--output-file".into(), preferences.into()]);
     }
     arguments.extend(["--constraints".into(), constraints.into(), requirements.into()]);
@@ -103,23 +123,10 @@ pub(crate) fn install(job: &Job<'_>, tool: &Tool, lock: &Lock, env_dir: &Path, d
         return Ok(());
     }
     let invocation = Invocation::new(job, tool, Phase::Install, deadline);
-    let mut lock = lock.clone();
-    for (n, package) in lock.packages.iter_mut().enumerate() {
-        if let Artifact::Directory { path, digest } = &mut package.artifact {
-            // What is built is what was locked, and the build writes into nobody's directory.
-            let copy = job.scratch.join(format!("source-{n}"));
-            source_dir::copy(Path::new(path), &copy)?;
-            if source_dir::digest(&copy)? != *digest {
-                let summary = format!("the directory `{path}` is no longer what was locked");
-                return Err(invocation.refused(Verdict::new(InstallerCause::HashMismatch, summary)));
-            }
-            let text = copy.to_str().ok_or_else(|| invocation.other("the store's path is not UTF-8".into()))?;
-            *path = text.to_owned();
-        }
-    }
+    let lock = installer::private_sources(job, lock)?;
     // uv wants `pylock.NAME.toml`.
     let file = job.scratch.join("pylock.env.toml");
-    write(&file, &pylock::write(&lock, job.interpreter))?;
+    installer::write(&file, &pylock::write(&lock, job.interpreter))?;
 
     let mut arguments: Vec<OsString> = ["pip", "sync", "--preview-features", "pylock"].map(OsString::from).into();
     arguments.extend(["--link-mode", "copy", "--python"].map(OsString::from));
@@ -137,32 +144,6 @@ pub(crate) fn install(job: &Job<'_>, tool: &Tool, lock: &Lock, env_dir: &Path, d
 
     (job.progress)(&format!("installing {} distributions", lock.packages.len()));
     invocation.run(&arguments, &options::Options::default()).map(drop)
-}
-
-/// Makes uv forget what it keeps of distributions.
-pub(crate) fn forget(job: &Job<'_>, tool: &Tool, names: impl Iterator<Item = String>) -> Result<()> {
-    let mut arguments: Vec<OsString> = ["cache", "clean"].map(OsString::from).into();
-    arguments.extend(names.map(OsString::from));
-    let invocation = Invocation::new(job, tool, Phase::Install, job.limits.deadline);
-    invocation.run(&arguments, &options::Options::default()).map(drop)
-}
-
-/// Writes requirement lines. A line break inside one would be another requirement.
-fn write_lines<'a>(path: &Path, lines: impl Iterator<Item = &'a str>) -> Result<()> {
-    let mut text = String::new();
-    for line in lines {
-        if line.contains(['\n', '\r']) {
-            let reason = format!("`{}` has a line break", line.escape_debug());
-            return Err(Error::InvalidSpec { origin: "the requirements".into(), line: None, reason });
-        }
-        text.push_str(line);
-        text.push('\n');
-    }
-    write(path, &text)
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(Error::io("write", path))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod mount;
 mod noting;
+mod project;
 mod wheel;
 
 use std::ffi::OsStr;
@@ -12,6 +13,7 @@ use std::sync::OnceLock;
 
 pub use mount::Mount;
 pub use noting::NotingUv;
+pub use project::project;
 use serde_json::Value;
 pub use wheel::Wheel;
 
@@ -71,6 +73,12 @@ impl World {
     pub fn install_setting(&self, line: &str) {
         let text = fs::read_to_string(self.config()).expect("a configuration");
         fs::write(self.config(), text.replace("[install]\n", &format!("[install]\n{line}\n"))).expect("writes");
+    }
+
+    /// Writes a configuration of the test's own: this world's interpreter, and these texts for `[install]` and beyond.
+    pub fn configure_install(&self, install: &str, more: &str) {
+        let text = format!("[install]\n{install}\n[python]\ndefault = {:?}\n{more}", self.python);
+        fs::write(self.config(), text).expect("the configuration is written");
     }
 
     pub fn path(&self) -> &Path {

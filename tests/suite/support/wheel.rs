@@ -17,6 +17,7 @@ pub struct Wheel {
     build: Option<String>,
     tag: String,
     requires: Vec<String>,
+    extras: Vec<String>,
     scripts: Vec<String>,
     files: Vec<(String, Vec<u8>)>,
     recorded: Vec<(String, String)>,
@@ -32,6 +33,7 @@ impl Wheel {
             build: None,
             tag: "py3-none-any".into(),
             requires: Vec::new(),
+            extras: Vec::new(),
             scripts: Vec::new(),
             recorded: Vec::new(),
             files: vec![(format!("{module}/__init__.py"), format!("version = {version:?}\n").into_bytes())],
@@ -47,6 +49,12 @@ impl Wheel {
     /// Requires another distribution.
     pub fn requires(mut self, requirement: &str) -> Self {
         self.requires.push(requirement.into());
+        self
+    }
+
+    /// Has an extra.
+    pub fn provides_extra(mut self, extra: &str) -> Self {
+        self.extras.push(extra.into());
         self
     }
 
@@ -79,6 +87,9 @@ impl Wheel {
         let Self { name, version, tag, .. } = self;
         let info = format!("{name}-{version}.dist-info");
         let mut metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
+        for extra in &self.extras {
+            writeln!(metadata, "Provides-Extra: {extra}").expect("a string takes it");
+        }
         for requirement in &self.requires {
             writeln!(metadata, "Requires-Dist: {requirement}").expect("a string takes it");
         }

@@ -131,7 +131,8 @@ pub(super) fn summary(stderr: &str) -> String {
     format!("{subject} did not build: {reason}")
 }
 
-fn reason(stderr: &str) -> String {
+/// Why a build failed, from its output.
+pub(crate) fn reason(stderr: &str) -> String {
     if let Some(header) = missing_header(stderr) {
         let package = HEADERS.iter().find(|(lead, _)| header.starts_with(lead)).map(|(_, package)| *package);
         return missing(&format!("the header `{header}`"), package);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::runtime::python::fetch::{expect, sha256_of};
 use crate::spec::RuntimeKind;
 
 fn identity(machine: &str, libc: &str) -> InterpreterIdentity {
@@ -80,6 +81,6 @@ fn a_wheel_without_the_executable_is_damaged() {
     assert!(matches!(extract(&archive, &dir.path().join("uv")), Err(Error::Corrupt { .. })));
     fs::write(&archive, "no zip").expect("writes");
     assert!(matches!(extract(&archive, &dir.path().join("uv2")), Err(Error::Corrupt { .. })));
-    let error = expect(X86_64_GLIBC, &sha256_of(&archive).expect("reads"), "here").expect_err("another digest");
+    let error = expect(&X86_64_GLIBC, &sha256_of(&archive).expect("reads"), "here").expect_err("another digest");
     assert_eq!(error.kind(), crate::error::Kind::HashMismatch);
 }

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,12 +7,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::cancel::Cancel;
-use crate::error::Kind;
+use crate::error::{Error, Kind};
 use crate::interpreter::{FileStamp, Interpreter, InterpreterIdentity};
 use crate::lock::Locked;
 use crate::process::Log;
 use crate::runtime::python::tool;
-use crate::settings::{CredentialSource, Index, Settings};
+use crate::settings::{CredentialSource, Index, Prefer, Settings};
 use crate::spec::RuntimeKind;
 
 mod real;
