@@ -3,6 +3,7 @@
 //! # Performance
 //! A `stat` and a link for each file; no installer, no interpreter, no network.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -79,81 +80,84 @@ fn is_same(one: &File, other: &File) -> bool {
     derived || (one.digest, one.exec, one.form) == (other.digest, other.exec, other.form)
 }
 
-/// An environment's directory while components are put into it.
-pub(super) struct Assembler<'a> {
-    objects: Objects<'a>,
-    env_dir: &'a Path,
-    skeleton: &'a Skeleton,
-    /// What stands there, by path.
-    there: HashMap<String, Option<File>>,
-    dirs: BTreeSet<PathBuf>,
-    placed: Vec<Entry>,
+/// What was put into an environment.
+pub(super) struct Placed {
+    /// The entries.
+    pub entries: Vec<Entry>,
+    /// Every directory of the environment, each after what is in it.
+    pub dirs: Vec<PathBuf>,
 }
 
-impl<'a> Assembler<'a> {
-    /// Begins with what was installed: its entries and directories.
-    pub fn new(
-        objects: Objects<'a>,
-        env_dir: &'a Path,
-        skeleton: &'a Skeleton,
-        entries: &[Entry],
-        dirs: Vec<PathBuf>,
-    ) -> Self {
-        let there = entries.iter().map(|entry| (entry.path.clone(), entry.file())).collect();
-        Self { objects, env_dir, skeleton, there, dirs: dirs.into_iter().collect(), placed: Vec::new() }
-    }
-
-    /// Puts a component's files there.
-    pub fn place(&mut self, identity: ComponentId, component: &Component) -> Result<Option<Unplaced>> {
+/// Puts known components into an environment's directory, beside what was installed: its entries and directories.
+pub(super) fn place(
+    objects: Objects<'_>,
+    env_dir: &Path,
+    skeleton: &Skeleton,
+    known: &[(ComponentId, Component)],
+    installed: &[Entry],
+    dirs: Vec<PathBuf>,
+) -> Result<Result<Placed, Unplaced>> {
+    let mut there: HashMap<&str, Option<Cow<'_, File>>> =
+        installed.iter().map(|entry| (entry.path.as_str(), entry.file().map(Cow::Owned))).collect();
+    let mut dirs = Dirs { env_dir, made: dirs.into_iter().collect() };
+    let mut entries = Vec::new();
+    // One after the other: a second thread waits for the filesystem's journal as the first does.
+    for (identity, component) in known {
         for file in &component.files {
-            match self.there.get(&file.path) {
-                Some(Some(other)) if is_same(other, file) => continue,
-                Some(_) => return Ok(Some(Unplaced::Clash(file.path.clone()))),
+            match there.insert(&file.path, Some(Cow::Borrowed(file))) {
                 None => {}
+                Some(Some(other)) if is_same(&other, file) => continue,
+                Some(_) => return Ok(Err(Unplaced::Clash(file.path.clone()))),
             }
-            let target = self.env_dir.join(&file.path);
-            self.make_dirs(target.parent())?;
-            let Some(content) = self.put(file, &target)? else { return Ok(Some(Unplaced::Lost(identity))) };
-            self.placed.push(Entry { path: file.path.clone(), content });
-            self.there.insert(file.path.clone(), Some(file.clone()));
+            let target = env_dir.join(&file.path);
+            dirs.make(target.parent())?;
+            let Some(content) = put(objects, skeleton, file, &target)? else {
+                return Ok(Err(Unplaced::Lost(*identity)));
+            };
+            entries.push(Entry { path: file.path.clone(), content });
         }
-        Ok(None)
     }
+    Ok(Ok(Placed { entries, dirs: dirs.made.into_iter().rev().collect() }))
+}
 
-    /// The entries that were placed, and every directory, each after what is in it.
-    pub fn finish(self) -> (Vec<Entry>, Vec<PathBuf>) {
-        (self.placed, self.dirs.into_iter().rev().collect())
+/// Puts one file there. None: its object is missing or damaged.
+fn put(objects: Objects<'_>, skeleton: &Skeleton, file: &File, target: &Path) -> Result<Option<Content>> {
+    let File { digest, size, exec, form, .. } = *file;
+    let (derived, canonical, canonical_size) = (form == Form::Derived, None, None);
+    let plain = Content::File { digest, size, exec, derived, canonical, canonical_size };
+    if form == Form::Placeholder {
+        let Some(neutral) = objects.read(&digest, exec)? else { return Ok(None) };
+        let bytes = skeleton.placeholders.local(&neutral);
+        write(target, &bytes, exec)?;
+        return Ok(Some(Content::File {
+            digest: blake3::hash(&bytes).into(),
+            size: bytes.len() as u64,
+            exec,
+            derived: false,
+            canonical: Some(digest),
+            canonical_size: Some(size),
+        }));
     }
-
-    fn put(&self, file: &File, target: &Path) -> Result<Option<Content>> {
-        let File { digest, size, exec, form, .. } = *file;
-        let (derived, canonical, canonical_size) = (form == Form::Derived, None, None);
-        let plain = Content::File { digest, size, exec, derived, canonical, canonical_size };
-        if form == Form::Placeholder {
-            let Some(neutral) = self.objects.read(&digest, exec)? else { return Ok(None) };
-            let bytes = self.skeleton.placeholders.local(&neutral);
-            write(target, &bytes, exec)?;
-            return Ok(Some(Content::File {
-                digest: blake3::hash(&bytes).into(),
-                size: bytes.len() as u64,
-                exec,
-                derived: false,
-                canonical: Some(digest),
-                canonical_size: Some(size),
-            }));
-        }
-        if size == 0 {
-            // Never linked: thousands of environments would share one inode for nothing.
-            return write(target, &[], exec).map(|()| Some(plain));
-        }
-        Ok(self.objects.place(&Object { digest, exec, size }, target)?.then_some(plain))
+    if size == 0 {
+        // Never linked: thousands of environments would share one inode for nothing.
+        return write(target, &[], exec).map(|()| Some(plain));
     }
+    Ok(objects.place(&Object { digest, exec, size }, target)?.then_some(plain))
+}
 
-    fn make_dirs(&mut self, dir: Option<&Path>) -> Result<()> {
-        let Some(dir) = dir.filter(|dir| *dir != self.env_dir && !self.dirs.contains(*dir)) else { return Ok(()) };
-        self.make_dirs(dir.parent())?;
+/// The directories of an environment.
+struct Dirs<'a> {
+    env_dir: &'a Path,
+    made: BTreeSet<PathBuf>,
+}
+
+impl Dirs<'_> {
+    /// Makes a directory below the environment's, and those it is in.
+    fn make(&mut self, dir: Option<&Path>) -> Result<()> {
+        let Some(dir) = dir.filter(|dir| *dir != self.env_dir && !self.made.contains(*dir)) else { return Ok(()) };
+        self.make(dir.parent())?;
         fs::DirBuilder::new().mode(0o755).create(dir).map_err(Error::io("create", dir))?;
-        self.dirs.insert(dir.to_owned());
+        self.made.insert(dir.to_owned());
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 use tracing::debug_span;
 
 use super::Store;
-use super::assemble::{Assembler, Plan, Unplaced};
+use super::assemble::{self, Placed, Plan, Unplaced};
 use super::learn;
 use super::make::Order;
 use super::publish::Unpublished;
@@ -111,15 +111,12 @@ impl Store {
         // From here on objects may be linked that no row names yet.
         let _objects = self.hold_objects(order.limits.deadline, order.cancel)?;
         let staged = debug_span!("objects").in_scope(|| stage(objects, &env_dir, &skeleton, &tree, job.scratch))?;
-        let mut assembler = Assembler::new(objects, &env_dir, &skeleton, &tree.entries, walked.dirs);
-        let unplaced = debug_span!("link").in_scope(|| {
-            let mut place = |(identity, known): &(_, _)| assembler.place(*identity, known).transpose();
-            plan.known.iter().find_map(&mut place).transpose()
-        })?;
-        if let Some(unplaced) = unplaced {
-            return Ok(Err(unplaced));
-        }
-        let (placed, dirs) = assembler.finish();
+        let placed = debug_span!("link")
+            .in_scope(|| assemble::place(objects, &env_dir, &skeleton, &plan.known, &tree.entries, walked.dirs))?;
+        let Placed { entries: placed, dirs } = match placed {
+            Ok(placed) => placed,
+            Err(unplaced) => return Ok(Err(unplaced)),
+        };
         tree.extend(placed);
         let parts = learn::parts(&installed, plan, order.interpreter, &skeleton, &tree);
 
