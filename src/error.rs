@@ -219,6 +219,30 @@ pub enum Error {
     #[error("no environment matches `{0}`")]
     NoEnv(String),
 
+    /// A pack has no such generation.
+    #[error("{}", no_generation(pack, *wanted, kept))]
+    NoGeneration {
+        /// The pack.
+        pack: PackRef,
+        /// The generation asked for; none: one before the current.
+        wanted: Option<u64>,
+        /// Those there are.
+        kept: Vec<u64>,
+    },
+
+    /// The interpreter an earlier generation was made for is not on this host any more.
+    #[error(
+        "cannot make generation {generation} of pack `{pack}` again: its interpreter is not on this host any more: {which}"
+    )]
+    InterpreterGone {
+        /// The pack.
+        pack: PackRef,
+        /// The generation.
+        generation: u64,
+        /// What it was.
+        which: String,
+    },
+
     /// No log of a pack is left.
     #[error("there is no log of pack `{0}`: nothing was built for it, or it was collected")]
     NoLog(PackRef),
@@ -300,6 +324,14 @@ pub enum Error {
     },
 }
 
+fn no_generation(pack: &PackRef, wanted: Option<u64>, kept: &[u64]) -> String {
+    let Some(wanted) = wanted else {
+        return format!("pack `{pack}` has no generation with another environment before the current one");
+    };
+    let kept: Vec<_> = kept.iter().map(u64::to_string).collect();
+    format!("pack `{pack}` has no generation {wanted}; it has {}", kept.join(", "))
+}
+
 fn found_list(found: &[String]) -> String {
     if found.is_empty() {
         return "; none was found at all".into();
@@ -326,7 +358,7 @@ impl Error {
             Self::PackRef(_) => Kind::Usage,
             Self::InvalidSpec { .. } => Kind::InvalidSpec,
             Self::InvalidConfig { .. } => Kind::InvalidConfig,
-            Self::NoInterpreter { .. } => Kind::NoInterpreter,
+            Self::NoInterpreter { .. } | Self::InterpreterGone { .. } => Kind::NoInterpreter,
             Self::Installer { cause, .. } => match cause {
                 InstallerCause::NoSolution => Kind::NoSolution,
                 InstallerCause::HashMismatch => Kind::HashMismatch,
@@ -342,7 +374,9 @@ impl Error {
             Self::Timeout { .. } => Kind::Timeout,
             Self::Busy { .. } => Kind::Busy,
             Self::Interrupted { .. } => Kind::Interrupted,
-            Self::NoPack(_) | Self::NoEnv(_) | Self::NoLog(_) | Self::NoStore { .. } => Kind::NotFound,
+            Self::NoPack(_) | Self::NoEnv(_) | Self::NoGeneration { .. } | Self::NoLog(_) | Self::NoStore { .. } => {
+                Kind::NotFound
+            }
             Self::NotPermitted { .. } => Kind::NotPermitted,
             Self::UnsupportedFilesystem { .. } => Kind::UnsupportedFilesystem,
             Self::UnsupportedFormat { .. } => Kind::UnsupportedFormat,

@@ -134,6 +134,12 @@ pub enum Command {
     /// Show a pack or an environment
     #[command(long_about = help::SHOW, after_long_help = help::SHOW_AFTER)]
     Show(Show),
+    /// List a pack's generations
+    #[command(long_about = help::HISTORY, after_long_help = help::HISTORY_AFTER)]
+    History(History),
+    /// Give a pack the environment of an earlier generation again
+    #[command(long_about = help::ROLLBACK, after_long_help = help::ROLLBACK_AFTER)]
+    Rollback(Rollback),
     /// Print what was said while a pack's environment was made
     #[command(long_about = help::LOGS, after_long_help = help::LOGS_AFTER)]
     Logs(Logs),
@@ -336,6 +342,28 @@ impl std::str::FromStr for Target {
     }
 }
 
+/// `history`.
+#[derive(Debug, Args)]
+pub struct History {
+    /// The pack's reference
+    pub pack: PackRef,
+}
+
+/// `rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// The pack's reference
+    pub pack: PackRef,
+
+    /// The generation to go back to; without it the one before
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub to: Option<u64>,
+
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
 /// `logs`.
 #[derive(Debug, Args)]
 pub struct Logs {
@@ -508,6 +536,8 @@ mod tests {
             "sync packs --dry-run --remove-missing",
             "list --all --group-by env",
             "show env:abcdefgh",
+            "history aws.s3",
+            "rollback aws.s3 --to 3 --dry-run",
             "logs aws.s3",
             "export aws.s3",
             "export aws.s3 --to requirements -o r.txt",
@@ -544,6 +574,8 @@ mod tests {
             "sync p --check --dry-run",
             "sync p --check --remove-missing",
             "list --stale --all",
+            "rollback",
+            "rollback aws.s3 --to 0",
             "export",
             "export aws.s3 --all -o x",
             "export --all",

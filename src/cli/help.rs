@@ -136,6 +136,34 @@ Examples:
   envstore show aws.s3
   envstore show env:mfrggzdf";
 
+/// `history --help`, above.
+pub const HISTORY: &str = "\
+Lists a pack's generations, newest first: every change of its environment or of the declaration it answers, with its cause.";
+
+/// `history --help`, below.
+pub const HISTORY_AFTER: &str = "\
+Example:
+  envstore history aws.s3
+
+Exit code 5: there is no such pack.";
+
+/// `rollback --help`, above.
+pub const ROLLBACK: &str = "\
+Gives a pack the environment of an earlier generation again: the one before, or that of --to. It becomes a new generation that \
+answers the pack's present declaration, so `ensure` leaves it alone until the declaration changes or an upgrade is asked for. What runs \
+goes on with what it started with.
+
+An environment that stands is bound, in milliseconds. One that was collected is made again from its lock, with the interpreter \
+it was made for; the outcome says which.";
+
+/// `rollback --help`, below.
+pub const ROLLBACK_AFTER: &str = "\
+Examples:
+  envstore rollback aws.s3
+  envstore rollback aws.s3 --to 3 --dry-run       what would change
+
+Exit code 5: there is no such pack or generation; 1: its interpreter is not on this host any more.";
+
 /// `logs --help`, above.
 pub const LOGS: &str = "\
 Prints what was said while the environment of a pack's last declaration was made, secrets masked. A pack that shares an \

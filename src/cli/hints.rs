@@ -15,6 +15,12 @@ pub fn hint(failure: &Failure) -> Option<String> {
             Error::NoPack(_) => {
                 return Some("`envstore list` shows the packs there are; `envstore ensure` makes one".into());
             }
+            Error::NoGeneration { pack, .. } => {
+                return Some(format!("`envstore history {pack}` shows the generations there are"));
+            }
+            Error::InterpreterGone { .. } => {
+                return Some("install that very interpreter again, or roll back to another generation".into());
+            }
             Error::NoEnv(_) => {
                 return Some(
                     "`envstore list --all` shows what there is; `env:` is followed by at least 8 characters of the key"

@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::spec::Spec;
 use crate::store::report::Ensured;
 use crate::store::{Ensure, EnsureError, ShareWith};
-pub use crate::store::{Gc, Store};
+pub use crate::store::{Gc, Rollback, Store};
 
 /// How `ensure` is to be done, beside the declaration.
 #[derive(Debug, Clone, Default)]

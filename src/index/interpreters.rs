@@ -42,6 +42,15 @@ pub(super) fn interpreter(row: &Row<'_>) -> rusqlite::Result<Interpreter> {
 }
 
 impl Index {
+    /// Every interpreter remembered with an identity, the last asked first.
+    pub fn interpreters_of(&self, digest: &InterpreterDigest) -> Result<Vec<Interpreter>> {
+        self.read("look up an interpreter", |db| {
+            db.prepare_cached("SELECT body FROM interpreters WHERE digest = ?1 ORDER BY id DESC")?
+                .query_map([digest.to_string()], interpreter)?
+                .collect()
+        })
+    }
+
     fn recalled(&self, path: &Path, stamp: FileStamp) -> Result<Option<Interpreter>> {
         self.read("look up an interpreter", |db| {
             db.prepare_cached(

@@ -166,7 +166,7 @@ impl Store {
         Ok(bound.is_some_and(|bound| is_hit(&bound, spec)))
     }
 
-    fn recorded(&self, pack: &PackRef) -> Result<(Spec, Option<PathBuf>)> {
+    pub(super) fn recorded(&self, pack: &PackRef) -> Result<(Spec, Option<PathBuf>)> {
         let found = self.0.index.read("look up a declaration", |db| {
             let row = bindings::find_pack(db, pack)?;
             let spec = row.as_ref().map(|row| bindings::spec(db, &row.spec)).transpose()?.flatten();
@@ -225,7 +225,9 @@ impl Store {
             };
             // None: swept between the look and the bind; make it again.
             if let Some(bound) = self.bind(binding)? {
-                if kept.is_some() && before.is_some_and(|b| b.env.interpreter.digest() != interpreter.digest()) {
+                let moved =
+                    |b: &Bound| b.cause != Cause::Rollback && b.env.interpreter.digest() != interpreter.digest();
+                if kept.is_some() && before.is_some_and(moved) {
                     // What the pack moved to answers for the declaration under this interpreter, for every pack.
                     self.note_alias(&order, &made.env)?;
                 }

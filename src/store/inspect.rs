@@ -1,7 +1,8 @@
 //! What there is: `list` and `show`.
 
 use super::Store;
-use super::report::{EnvSummary, GenerationSummary, PackDetails, PackSummary};
+use super::history::newest_first;
+use super::report::{EnvSummary, PackDetails, PackSummary};
 use crate::error::{Error, Result};
 use crate::index::{EnvRow, bindings, envs};
 use crate::pack::PackRef;
@@ -53,18 +54,7 @@ impl Store {
         let found = self.0.index.read("show a pack", |db| {
             let Some(bound) = bindings::resolve(db, pack)? else { return Ok(None) };
             let Some(declaration) = bindings::spec(db, &bound.pack.spec)? else { return Ok(None) };
-            let mut generations: Vec<_> = bindings::history(db, bound.pack.id)?
-                .into_iter()
-                .map(|past| GenerationSummary {
-                    generation: past.generation,
-                    env: past.key,
-                    answers: past.answers,
-                    at: past.at,
-                    cause: past.cause,
-                    present: past.present,
-                })
-                .collect();
-            generations.reverse();
+            let generations = newest_first(bindings::history(db, bound.pack.id)?);
             Ok(Some(PackDetails {
                 pack: pack.clone(),
                 generation: bound.generation,

@@ -145,7 +145,7 @@ impl Store {
 
     /// Leases an environment that stands. A condemned one counts: binding takes it back. None: there is none, or its directory
     /// is gone.
-    fn shared(&self, env: Option<EnvRow>) -> Result<Option<Made>> {
+    pub(super) fn shared(&self, env: Option<EnvRow>) -> Result<Option<Made>> {
         let Some(env) = env else { return Ok(None) };
         let Some(lease) = Lease::acquire(&self.0.layout.lease(&env.name))? else {
             self.mark_gone(&env)?;

@@ -2,7 +2,7 @@
 //!
 //! One verb a file: [`open`], [`ensure`], [`make`], [`build`], [`bind`], [`resolve`], [`remove`], [`gc`] (which
 //! condemns and [`sweep`]s), [`reindex`], [`inspect`], [`logs`], [`export`], [`checkout`],
-//! [`doctor`]. The store alone knows both names on disk and the
+//! [`history`], [`rollback`], [`doctor`]. The store alone knows both names on disk and the
 //! index; what is below it knows one of the two.
 
 mod assemble;
@@ -15,6 +15,7 @@ pub mod du;
 pub mod ensure;
 pub mod export;
 pub mod gc;
+pub mod history;
 pub mod in_use;
 pub mod inspect;
 mod learn;
@@ -26,6 +27,7 @@ pub mod reindex;
 pub mod remove;
 pub mod report;
 pub mod resolve;
+pub mod rollback;
 pub mod runtime;
 pub mod sweep;
 mod trim_cache;
@@ -38,6 +40,7 @@ pub use ensure::{Ensure, EnsureError, Ready};
 pub use gc::Gc;
 pub use open::{Builder, ShareWith};
 pub use resolve::EnvHandle;
+pub use rollback::Rollback;
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};

@@ -14,7 +14,7 @@ use walkdir::WalkDir;
 use super::Store;
 use super::gc::GRACE;
 use super::publish::insert_row;
-use super::report::{Finding, Level, Reindexed};
+use super::report::{Cause, Finding, Level, Reindexed};
 use crate::binding::BindingFile;
 use crate::cancel::Cancel;
 use crate::clock::Clock;
@@ -108,6 +108,7 @@ fn fill(
             bring_back_pack(tx, &file, found).map_err(sql(op))?;
             found.packs += 1;
         }
+        envs::forget_rolled_back_aliases(tx).map_err(sql(op))?;
         if let Ok(until) = clock.now().checked_add(GRACE_PERIOD) {
             collection::set_meta(tx, GRACE, &until.to_string()).map_err(sql(op))?;
         }
@@ -142,6 +143,10 @@ fn bring_back_pack(tx: &Transaction<'_>, file: &BindingFile, found: &mut Reindex
         };
         bindings::bind(tx, pack, past.generation, &new)?;
         if let Some(env) = env {
+            // What a pack was rolled back to is not what its declaration becomes for others.
+            if past.cause == Cause::Rollback {
+                continue;
+            }
             envs::set_alias(tx, &past.answers, &past.interpreter, env.id)?;
         } else if file.current == Some(past.generation) {
             let message = format!("the environment of pack `{}` is gone; `ensure` makes it again", file.pack);

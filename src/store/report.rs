@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{EnvKey, SpecDigest, TreeDigest};
+use crate::digest::{EnvKey, LockDigest, SpecDigest, TreeDigest};
 use crate::fs::link::LinkMode;
 use crate::index::State;
 use crate::interpreter::InterpreterIdentity;
@@ -175,6 +175,8 @@ pub struct GenerationSummary {
     pub generation: u64,
     /// The environment.
     pub env: EnvKey,
+    /// The lock, under `locks/`.
+    pub lock: LockDigest,
     /// The declaration it answers.
     pub answers: SpecDigest,
     /// When it was written.
@@ -183,6 +185,42 @@ pub struct GenerationSummary {
     pub cause: Cause,
     /// Whether the environment stands.
     pub present: bool,
+}
+
+/// What `history` answers.
+#[derive(Debug, Clone, Serialize)]
+pub struct History {
+    /// The pack.
+    pub pack: PackRef,
+    /// The digest of its last declaration.
+    pub spec: SpecDigest,
+    /// The current generation; none once the pack was removed with its history kept.
+    pub current: Option<u64>,
+    /// Every generation, newest first.
+    pub generations: Vec<GenerationSummary>,
+}
+
+/// What `rollback` did, or would do.
+#[derive(Debug, Clone, Serialize)]
+pub struct RolledBack {
+    /// The pack.
+    pub pack: PackRef,
+    /// The key of its environment now.
+    pub env: EnvKey,
+    /// The binding's generation; for a dry run the one it has, 0 for a pack that was removed.
+    pub generation: u64,
+    /// The earlier generation that it repeats.
+    pub to: u64,
+    /// Whether the environment stood (`hit`: the pack was bound to it; `shared`), was linked or built.
+    pub outcome: Outcome,
+    /// What changed against the pack's environment before.
+    pub changes: Vec<Change>,
+    /// Whether nothing was done.
+    pub dry_run: bool,
+    /// Milliseconds it took.
+    pub elapsed_ms: u64,
+    /// The build's output, where there was a build.
+    pub log: Option<PathBuf>,
 }
 
 /// What `show PACK` answers.

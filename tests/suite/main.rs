@@ -14,6 +14,7 @@ mod leave;
 mod objects;
 mod readers;
 mod real_index;
+mod rollback;
 mod share;
 mod support;
 mod together;

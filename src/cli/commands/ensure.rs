@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{count, path_line, short};
+use super::{change_line, count, path_line, short};
 use crate::cli::args::Ensure;
 use crate::cli::context::Context;
 use crate::cli::declare;
@@ -12,7 +12,7 @@ use crate::cli::failure::{ErrorObject, Failure, Outcome};
 use crate::cli::open::{self, How, NotEnsured};
 use crate::cli::progress::{Mode, Progress};
 use crate::cli::{exit, output, units};
-use crate::store::report::{Change, Ensured, Outcome as Came};
+use crate::store::report::{Ensured, Outcome as Came};
 
 /// A pack that keeps its environment, and why.
 #[derive(Debug, Serialize)]
@@ -114,19 +114,8 @@ fn tell(context: &Context, ensured: &Ensured) {
     } else {
         for change in changes {
             text.push('\n');
-            text.push_str(&format!("  {}", line(change)));
+            text.push_str(&format!("  {}", change_line(change)));
         }
     }
     context.out.note(&text);
-}
-
-/// A difference in one line: `+ six 1.17.0`, `- six 1.16.0`, `~ six 1.16.0 -> 1.17.0`.
-fn line(change: &Change) -> String {
-    let name = &change.name;
-    match (&change.from, &change.to) {
-        (None, Some(to)) => format!("+ {name} {to}"),
-        (Some(from), None) => format!("- {name} {from}"),
-        (Some(from), Some(to)) => format!("~ {name} {from} -> {to}"),
-        (None, None) => format!("~ {name}"),
-    }
 }

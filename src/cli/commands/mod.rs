@@ -9,11 +9,13 @@ mod ensure;
 mod exec;
 mod export;
 mod gc;
+mod history;
 mod list;
 mod logs;
 mod reindex;
 mod remove;
 mod resolve;
+mod rollback;
 mod show;
 mod sync;
 mod verify;
@@ -25,6 +27,7 @@ use super::context::Context;
 use super::failure::Outcome;
 use crate::digest::EnvKey;
 use crate::index::State;
+use crate::store::report::{Cause, Change};
 
 /// Runs a command.
 pub fn run(context: &Context, command: Command) -> Outcome {
@@ -35,6 +38,8 @@ pub fn run(context: &Context, command: Command) -> Outcome {
         Command::Sync(args) => sync::run(context, &args),
         Command::List(args) => list::run(context, &args),
         Command::Show(args) => show::run(context, &args),
+        Command::History(args) => history::run(context, &args),
+        Command::Rollback(args) => rollback::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),
         Command::Export(args) => export::run(context, &args),
         Command::Checkout(args) => checkout::run(context, &args),
@@ -76,4 +81,25 @@ fn path_line(path: &Path) -> Vec<u8> {
 /// `1 pack`, `2 packs`.
 fn count(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
+/// A cause as the JSON has it.
+fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Ensure => "ensure",
+        Cause::Upgrade => "upgrade",
+        Cause::Rollback => "rollback",
+        Cause::Import => "import",
+    }
+}
+
+/// A difference in one line: `+ six 1.17.0`, `- six 1.16.0`, `~ six 1.16.0 -> 1.17.0`.
+fn change_line(change: &Change) -> String {
+    let name = &change.name;
+    match (&change.from, &change.to) {
+        (None, Some(to)) => format!("+ {name} {to}"),
+        (Some(from), None) => format!("- {name} {from}"),
+        (Some(from), Some(to)) => format!("~ {name} {from} -> {to}"),
+        (None, None) => format!("~ {name}"),
+    }
 }

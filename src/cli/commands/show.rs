@@ -2,14 +2,14 @@
 
 use std::fmt::Write;
 
-use super::{count, short, state};
+use super::{cause, count, short, state};
 use crate::cli::args::{Show, Target};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::style::Paint;
 use crate::cli::{exit, open, units};
 use crate::index::State;
-use crate::store::report::{Cause, EnvSummary, PackDetails};
+use crate::store::report::{EnvSummary, PackDetails};
 
 /// Runs `show`.
 pub fn run(context: &Context, args: &Show) -> Outcome {
@@ -55,12 +55,7 @@ fn pack_text(text: &mut String, details: &PackDetails, paint: Paint) {
     env_text(text, &details.environment, paint);
     let _ = writeln!(text, "\n{}", paint.bold("generations"));
     for generation in &details.generations {
-        let cause = match generation.cause {
-            Cause::Ensure => "ensure",
-            Cause::Upgrade => "upgrade",
-            Cause::Rollback => "rollback",
-            Cause::Import => "import",
-        };
+        let cause = cause(generation.cause);
         let gone = if generation.present { "" } else { "  (not on disk)" };
         let _ = writeln!(
             text,
