@@ -150,6 +150,8 @@ pub struct LockSettings {
     pub prefer: Prefer,
     /// A floor for every pack, PEP 508 lines such as `urllib3>=2.2.2`.
     pub minimum: Vec<String>,
+    /// Files uploaded at this time or later do not exist for the lock: a date or a time as RFC 3339.
+    pub exclude_newer: Option<String>,
 }
 
 /// `[gc]`.

@@ -308,6 +308,7 @@ A configuration:
   [lock]
   prefer = \"newest\"                               # or a file of known-good versions
   minimum = [\"urllib3>=2.2.2\"]
+  exclude_newer = \"2026-01-31\"                    # files uploaded later do not exist
   [gc]
   max_size = \"50G\"
   min_free = \"10%\"

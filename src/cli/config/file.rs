@@ -70,6 +70,7 @@ pub struct Install {
 pub struct Lock {
     pub prefer: Option<String>,
     pub minimum: Option<Vec<String>>,
+    pub exclude_newer: Option<DateText>,
 }
 
 /// `[gc]`.
@@ -141,6 +142,17 @@ read_by!(
         "hardlink" => Ok(Some(LinkMode::Hardlink)),
         "copy" => Ok(Some(LinkMode::Copy)),
         other => Err(format!("`{other}` is not `auto`, `reflink`, `hardlink` or `copy`")),
+    }
+);
+read_by!(
+    /// `lock.exclude_newer`; empty: none.
+    DateText, String => Option<String>, |text| {
+        let is_date = text.parse::<jiff::civil::Date>().is_ok() || text.parse::<jiff::Timestamp>().is_ok();
+        match text.as_str() {
+            "" => Ok(None),
+            _ if is_date => Ok(Some(text)),
+            _ => Err(format!("`{text}` is no date such as `2026-01-31` and no time such as `2026-01-31T12:00:00Z`")),
+        }
     }
 );
 read_by!(

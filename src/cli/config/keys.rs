@@ -17,7 +17,7 @@ const INSTALL: &[&str] = &[
     "pack_options",
     "link_mode",
 ];
-const LOCK: &[&str] = &["prefer", "minimum"];
+const LOCK: &[&str] = &["prefer", "minimum", "exclude_newer"];
 const GC: &[&str] = &["max_size", "min_free", "retain_generations", "retain_for", "idle", "cache_max_size"];
 const PYTHON: &[&str] = &["default", "interpreters", "installations"];
 

@@ -134,6 +134,7 @@ impl Config {
             install.pack_options => "install.pack_options", settings.install.pack_options, file::PackOptionsText::into_inner;
             install.link_mode => "install.link_mode", settings.install.link_mode, file::LinkModeText::into_inner;
             lock.minimum => "lock.minimum", settings.lock.minimum, |value| value;
+            lock.exclude_newer => "lock.exclude_newer", settings.lock.exclude_newer, file::DateText::into_inner;
             gc.max_size => "gc.max_size", settings.gc.max_size, file::size;
             gc.min_free => "gc.min_free", settings.gc.min_free, file::MinFreeText::into_inner;
             gc.retain_generations => "gc.retain_generations", settings.gc.retain_generations, |value| value;

@@ -68,6 +68,7 @@ pub fn entries(config: &Config) -> Vec<Entry> {
             },
         ),
         ("lock.minimum", json!(lock.minimum)),
+        ("lock.exclude_newer", json!(lock.exclude_newer)),
         ("gc.max_size", json!(gc.max_size)),
         (
             "gc.min_free",

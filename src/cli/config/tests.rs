@@ -30,6 +30,7 @@ link_mode = "copy"
 [lock]
 prefer = "fleet.txt"
 minimum = ["urllib3>=2.2.2"]
+exclude_newer = "2026-01-31"
 
 [gc]
 max_size = "20G"
@@ -126,6 +127,7 @@ fn mistakes_are_named() {
         ("[install]\njobs = 0", "from 1 to 1024"),
         ("[install]\npack_options = 'maybe'", "`maybe` is not `ignore` or `allow`"),
         ("[install]\nfind_links = ['']", "is empty"),
+        ("[lock]\nexclude_newer = 'soon'", "is no date such as `2026-01-31`"),
         ("[install]\nlink_mode = 'symlink'", "is not `auto`, `reflink`, `hardlink` or `copy`"),
         ("[lock]\nprefer = ''", "`lock.prefer` is empty"),
         ("[[index]]\nname = 'a b'\nurl = 'https://a/'", "is no index name"),

@@ -139,8 +139,9 @@ fn afresh(job: &Job<'_>, chosen: &dyn Installer, lock: &Lock, env_dir: &Path, er
         }
     }
     skeleton::create(env_dir, job.interpreter)?;
-    let cache = job.scratch.join("empty-cache");
-    let fresh = Job { cache: &cache, ..*job };
+    let (cache, scratch) = (job.scratch.join("empty-cache"), job.scratch.join("afresh"));
+    std::fs::create_dir(&scratch).map_err(Error::io("create", &scratch))?;
+    let fresh = Job { cache: &cache, scratch: &scratch, ..*job };
     if let Err(why) = chosen.install(&fresh, lock, env_dir) {
         job.log.line(&format!("that failed too: {why}"));
         return Err(error);

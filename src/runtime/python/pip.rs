@@ -45,6 +45,10 @@ impl Installer for Pip {
     }
 
     fn lock(&self, job: &Job<'_>, spec: &Spec) -> Result<Lock> {
+        if job.settings.lock.exclude_newer.is_some() {
+            let reason = "pip cannot leave out what is newer; `installer = \"uv\"` can".into();
+            return Err(Error::InvalidConfig { origin: "`lock.exclude_newer`".into(), reason });
+        }
         let preferred = installer::preferred(job)?.map(|text| options::preferences(&text)).unwrap_or_default();
         if preferred.is_empty() {
             return self.lock_within(job, spec, &[]);

@@ -88,6 +88,9 @@ pub(crate) fn lock<R: Ord>(
     if !install.allow_source {
         arguments.push("--no-build".into());
     }
+    if let Some(newest) = &job.settings.lock.exclude_newer {
+        arguments.extend(["--exclude-newer".into(), newest.into()]);
+    }
     if let Some(text) = installer::preferred(job)? {
         // An existing output file is what uv prefers; what it writes there is not used.
         let preferences = job.scratch.join("pylock.preferences.toml");
