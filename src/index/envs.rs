@@ -132,14 +132,6 @@ pub fn by_alias(
     db.prepare_cached(&sql)?.query_row([spec.to_string(), interpreter.to_string()], env).optional()
 }
 
-/// Forgets aliases to what packs were only rolled back to: a declaration does not become that.
-pub fn forget_rolled_back_aliases(tx: &Transaction<'_>) -> rusqlite::Result<()> {
-    let answered = "SELECT 1 FROM bindings b WHERE b.env = aliases.env AND b.answers = aliases.spec AND b.cause";
-    let sql =
-        format!("DELETE FROM aliases WHERE EXISTS ({answered} = 'rollback') AND NOT EXISTS ({answered} <> 'rollback')");
-    tx.execute(&sql, []).map(drop)
-}
-
 /// The environment with a directory name, in whatever state.
 pub fn by_name(db: &Connection, name: &EnvName) -> rusqlite::Result<Option<EnvRow>> {
     let sql = format!("SELECT {COLUMNS} FROM envs e JOIN interpreters i ON i.id = e.interpreter WHERE e.name = ?1");

@@ -136,6 +136,7 @@ impl Store {
             name: unpublished.name.clone(),
             created_at: self.0.clock.now(),
             spec: order.spec.clone(),
+            given: order.given.is_some(),
             interpreter: order.interpreter.clone(),
             lock_digest: blake3::hash(lock_text.as_bytes()).into(),
             lock: lock.clone(),
@@ -149,7 +150,7 @@ impl Store {
             entries: tree.entries,
         };
         debug_span!("manifest").in_scope(|| self.write_down(&manifest, &lock_text))?;
-        debug_span!("index").in_scope(|| self.insert(&manifest, &installed.derived, order.given.is_none())).map(Ok)
+        debug_span!("index").in_scope(|| self.insert(&manifest, &installed.derived)).map(Ok)
     }
 
     /// The store's objects, in the mode of the settings or the best the filesystem has.

@@ -37,13 +37,13 @@ impl Store {
 
     /// The row that makes it visible, and what was learnt from it. It takes over whatever is bound to the environment it replaces, if
     /// there is one.
-    pub(super) fn insert(&self, manifest: &Manifest, derived: &[DerivedFile], is_alias: bool) -> Result<EnvRow> {
+    pub(super) fn insert(&self, manifest: &Manifest, derived: &[DerivedFile]) -> Result<EnvRow> {
         let op = "publish an environment";
         self.0.index.write(op, |tx| {
             envs::retire(tx, &manifest.key).map_err(sql(op))?;
             let id = insert_row(tx, manifest).map_err(sql(op))?;
             envs::take_over(tx, &manifest.key, id).map_err(sql(op))?;
-            if is_alias {
+            if !manifest.given {
                 envs::set_alias(tx, &manifest.spec.digest(), &manifest.interpreter.digest(), id).map_err(sql(op))?;
             }
             for made in derived {

@@ -108,7 +108,6 @@ fn fill(
             bring_back_pack(tx, &file, found).map_err(sql(op))?;
             found.packs += 1;
         }
-        envs::forget_rolled_back_aliases(tx).map_err(sql(op))?;
         if let Ok(until) = clock.now().checked_add(GRACE_PERIOD) {
             collection::set_meta(tx, GRACE, &until.to_string()).map_err(sql(op))?;
         }
@@ -125,6 +124,9 @@ fn bring_back_env(tx: &Transaction<'_>, manifest: &Manifest) -> rusqlite::Result
     envs::retire(tx, &manifest.key)?;
     let id = insert_row(tx, manifest)?;
     envs::take_over(tx, &manifest.key, id)?;
+    if manifest.given {
+        return Ok(());
+    }
     envs::set_alias(tx, &manifest.spec.digest(), &manifest.interpreter.digest(), id)
 }
 
