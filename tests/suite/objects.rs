@@ -376,3 +376,24 @@ fn verify_finds_what_was_changed_removed_and_added() {
         assert!(full.iter().any(|found| found.starts_with("object_damaged") && found.contains("as in")), "{full:#?}");
     }
 }
+
+#[test]
+fn a_lock_that_prefers_what_the_store_holds_takes_neither_what_is_newer_nor_a_pre_release() {
+    let world = World::new();
+    world.wheel(&Wheel::new("alpha", "1.0"));
+    world.wheel(&Wheel::new("beta", "1.0"));
+    world.wheel(&Wheel::new("beta", "2.0rc1"));
+    let config = fs::read_to_string(world.path().join("config.toml")).expect("a configuration");
+    let config = format!("[lock]\nprefer = \"store\"\n{config}");
+    fs::write(world.path().join("config.toml"), config).expect("a configuration");
+    // Nothing is held yet.
+    world.ok(["ensure", "one", "--with", "alpha"]);
+    world.ok(["ensure", "candidate", "--with", "beta==2.0rc1"]);
+    world.wheel(&Wheel::new("alpha", "2.0"));
+    world.ok(["ensure", "two", "--with", "alpha>=1"]);
+    assert_eq!(world.python_in("two", "import alpha; print(alpha.version)"), "1.0");
+    world.ok(["ensure", "three", "--with", "alpha>1"]);
+    assert_eq!(world.python_in("three", "import alpha; print(alpha.version)"), "2.0");
+    world.ok(["ensure", "four", "--with", "beta>=1"]);
+    assert_eq!(world.python_in("four", "import beta; print(beta.version)"), "1.0");
+}

@@ -91,10 +91,10 @@ pub(crate) fn lock<R: Ord>(
     if let Some(newest) = &job.settings.lock.exclude_newer {
         arguments.extend(["--exclude-newer".into(), newest.into()]);
     }
-    if let Some(text) = installer::preferred(job)? {
+    if let Some(text) = installer::preferred(job)?.and_then(|text| options::preferences(&text)) {
         // An existing output file is what uv prefers; what it writes there is not used.
         let preferences = job.scratch.join("pylock.preferences.toml");
-        installer::write(&preferences, &options::preferences(&text))?;
+        installer::write(&preferences, &text)?;
         arguments.extend(["--output-file".into(), preferences.into()]);
     }
     arguments.extend(["--constraints".into(), constraints.into(), requirements.into()]);

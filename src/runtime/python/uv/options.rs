@@ -57,9 +57,10 @@ pub(super) fn translate(options: &[String]) -> Options {
 }
 
 /// The `name==version` lines of a file as a lock file without artifacts, which uv takes for preferences. Everything
-/// else is passed over: ranges prefer nothing, and uv would copy digests from here unchecked.
-pub(super) fn preferences(text: &str) -> String {
-    let mut out = String::from("lock-version = \"1.0\"\ncreated-by = \"envstore\"\n");
+/// else is passed over: ranges prefer nothing, and uv would copy digests from here unchecked. None: nothing is preferred.
+pub(super) fn preferences(text: &str) -> Option<String> {
+    let header = "lock-version = \"1.0\"\ncreated-by = \"envstore\"\n";
+    let mut out = String::from(header);
     for line in text.lines() {
         let line = line.split(['#', ';', ' ', '\\']).next().unwrap_or_default();
         let Some((name, version)) = line.split_once("==") else { continue };
@@ -74,7 +75,7 @@ pub(super) fn preferences(text: &str) -> String {
         }
         out.push_str(&format!("\n[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n"));
     }
-    out
+    (out.len() > header.len()).then_some(out)
 }
 
 #[cfg(test)]
@@ -122,7 +123,8 @@ mod tests {
     fn preferences_are_exact_versions_only() {
         let text = "# all\nSix==1.16.0  # why\nrequests[socks]==2.31.0 ; python_version > '3'\nurllib3>=2\nidna==3.* \n\
                     a == 1\nattrs==23.1 \\\n    --hash=sha256:00\nb==2.0rc1\nx===1\n-r other\n";
-        let text = preferences(text);
+        assert_eq!(preferences("urllib3>=2\n"), None);
+        let text = preferences(text).expect("some");
         let lines: Vec<&str> =
             text.lines().filter(|line| line.starts_with("name") || line.starts_with("version")).collect();
         assert_eq!(
