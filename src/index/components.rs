@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::json;
 use crate::component::{Component, File, Form, PACKED, pack_objects, unpack_object};
-use crate::digest::{ComponentId, DerivedKey, FileDigest};
+use crate::digest::{ComponentId, DerivedKey, EnvKey, FileDigest};
 use crate::store::runtime::Distribution;
 
 /// What a component's row says beside its objects.
@@ -188,6 +188,21 @@ pub fn named_objects(db: &Connection) -> rusqlite::Result<HashSet<FileDigest>> {
         named.extend(packed.as_chunks::<PACKED>().0.iter().map(|object| unpack_object(object).0));
     }
     Ok(named)
+}
+
+/// The objects that the ready environment of a key holds, with their sizes.
+pub fn objects_of(db: &Connection, key: &EnvKey) -> rusqlite::Result<Vec<(FileDigest, u64)>> {
+    let mut query = db.prepare_cached(
+        "SELECT c.objects FROM envs e JOIN env_components h ON h.env = e.id JOIN components c ON c.id = h.component
+         WHERE e.key = ?1 AND e.state = 'ready'",
+    )?;
+    let mut rows = query.query([key.to_string()])?;
+    let mut objects = Vec::new();
+    while let Some(row) = rows.next()? {
+        let packed = row.get_ref("objects")?.as_blob()?;
+        objects.extend(packed.as_chunks::<PACKED>().0.iter().map(unpack_object));
+    }
+    Ok(objects)
 }
 
 /// The derived file made of this, and its bytes.

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::Store;
 use super::report::{DistributionUsage, EnvUsage, Usage};
 use crate::component::Component;
-use crate::digest::FileDigest;
+use crate::digest::{EnvKey, FileDigest};
 use crate::error::{Error, Result};
 use crate::fs::size::{Scales, own_bytes};
 use crate::index::{State, bindings, components, envs};
@@ -64,6 +64,17 @@ impl Store {
         usage.by_distribution = by_distribution(&holders);
         usage.by_env.sort_by(|a, b| b.unique_bytes.cmp(&a.unique_bytes).then(a.env.cmp(&b.env)));
         Ok(usage)
+    }
+
+    /// The bytes of what some environments hold, each distinct file once.
+    pub fn distinct_bytes<'a>(&self, envs: impl IntoIterator<Item = &'a EnvKey>) -> Result<u64> {
+        self.0.index.read("weigh environments", |db| {
+            let mut distinct = HashMap::new();
+            for key in envs {
+                distinct.extend(components::objects_of(db, key)?);
+            }
+            Ok(distinct.values().sum())
+        })
     }
 
     /// Every kind under the root, each inode once: objects first, so that environments weigh what is theirs alone.

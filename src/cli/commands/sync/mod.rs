@@ -45,7 +45,7 @@ pub fn run(context: &Context, args: &Sync) -> Outcome {
         rows.push(remove(&store, &pack.pack, pack.origin.as_deref(), cancel));
     }
     let interrupted = cancel.is_cancelled();
-    let report = Report::new(rows, &store.list()?, began.elapsed());
+    let report = Report::new(rows, &store.list()?, |envs| store.distinct_bytes(envs), began.elapsed())?;
     report.print(context)?;
     if interrupted {
         context.out.note("interrupted; what is finished stays, the next run goes on from there");

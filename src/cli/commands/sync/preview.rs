@@ -29,7 +29,12 @@ pub fn run(context: &Context, args: &Sync, config: Config, found: &[Found], bega
     }
     let leaving = missing::find(args, found, || Ok(listed.clone()))?;
     rows.extend(leaving.packs.iter().map(|pack| Row::new(pack.pack.as_str(), Status::Removed, pack.origin.as_deref())));
-    let report = Report::new(rows, &listed, began.elapsed());
+    let report = Report::new(
+        rows,
+        &listed,
+        |envs| store.as_ref().map_or(Ok(0), |store| store.distinct_bytes(envs)),
+        began.elapsed(),
+    )?;
     report.print(context)?;
     let (pending, failed) = (report.summary.pending, report.summary.failed);
     if args.dry_run {

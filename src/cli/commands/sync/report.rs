@@ -122,7 +122,7 @@ pub struct Summary {
     pub environments: u64,
     /// What the packs' environments would take one by one.
     pub logical_bytes: u64,
-    /// What the distinct environments take.
+    /// What they take, each distinct file once.
     pub unique_bytes: u64,
     pub elapsed_ms: u64,
 }
@@ -137,8 +137,13 @@ fn millis(elapsed: Duration) -> u64 {
 }
 
 impl Report {
-    /// Adds up the rows; `listed` knows the sizes.
-    pub fn new(mut rows: Vec<Row>, listed: &[PackSummary], elapsed: Duration) -> Self {
+    /// Adds up the rows; `listed` knows the sizes, `distinct` what environments weigh that share files.
+    pub fn new(
+        mut rows: Vec<Row>,
+        listed: &[PackSummary],
+        distinct: impl FnOnce(&BTreeSet<EnvKey>) -> Result<u64>,
+        elapsed: Duration,
+    ) -> Result<Self> {
         rows.sort_by(|a, b| a.pack.cmp(&b.pack));
         let known: BTreeMap<&str, &PackSummary> = listed.iter().map(|pack| (pack.pack.as_str(), pack)).collect();
         let of = |row: &Row| known.get(row.pack.as_str()).filter(|pack| row.env == Some(pack.env)).copied();
@@ -158,13 +163,11 @@ impl Report {
             let Some(env) = row.env else { continue };
             let bytes = of(row).map_or(0, |pack| pack.bytes);
             summary.logical_bytes += bytes;
-            if seen.insert(env) {
-                summary.environments += 1;
-                summary.unique_bytes += bytes;
-            }
+            summary.environments += u64::from(seen.insert(env));
         }
+        summary.unique_bytes = distinct(&seen)?;
         let versions = rows.iter().filter_map(|row| Some((row.pack.clone(), of(row)?.version.clone()))).collect();
-        Self { packs: rows, summary, versions }
+        Ok(Self { packs: rows, summary, versions })
     }
 
     /// 1 if a pack failed or keeps an environment that is not the one asked for.
