@@ -13,10 +13,9 @@ use tracing::debug_span;
 use super::Store;
 use super::assemble::{self, Placed, Plan, Unplaced};
 use super::learn;
-use super::make::Order;
 use super::publish::Unpublished;
 use super::report::Outcome;
-use super::runtime::{DerivedFiles, Installed, Job, Skeleton};
+use super::runtime::{DerivedFiles, Installed, Job, Runtime, Skeleton};
 use crate::cancel::Cancel;
 use crate::digest::{DerivedKey, EnvKey};
 use crate::error::{Error, Result};
@@ -26,11 +25,30 @@ use crate::fs::read::Content;
 use crate::fs::{durable, scan};
 use crate::guard::Guard;
 use crate::index::{EnvRow, components, sql};
+use crate::interpreter::Interpreter;
 use crate::layout::LEASE;
 use crate::lease::Lease;
 use crate::lock::Lock;
 use crate::manifest::{self, Manifest, Tree};
 use crate::objects::{Object, Objects, Staged};
+use crate::process::Limits;
+use crate::spec::Spec;
+
+/// What is wanted of a build.
+pub(super) struct Order<'a> {
+    pub runtime: &'a dyn Runtime,
+    pub spec: &'a Spec,
+    pub interpreter: &'a Interpreter,
+    pub limits: Limits,
+    pub cancel: &'a Cancel,
+    pub progress: &'a (dyn Fn(&str) + Sync),
+    /// Make this lock's environment instead of locking the declaration. What the declaration became is not noted.
+    pub given: Option<&'a Lock>,
+    /// Lock again although the spec became an environment before.
+    pub relock: bool,
+    /// Build again although the key's environment stands.
+    pub rebuild: bool,
+}
 
 /// A published environment.
 pub(super) struct Built {

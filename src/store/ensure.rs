@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use super::Store;
 use super::bind::Binding;
-use super::make::{Made, Order};
+use super::build::Order;
+use super::make::Made;
 use super::report::{Cause, Change, Ensured, Outcome};
 use super::resolve::EnvHandle;
 use super::runtime::Distribution;

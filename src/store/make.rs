@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Store;
-use super::build::Built;
+use super::build::{Built, Order};
 use super::report::Outcome;
-use super::runtime::{Job, NoDerivedFiles, Runtime};
+use super::runtime::{Job, NoDerivedFiles};
 use crate::cancel::Cancel;
 use crate::digest::{EnvKey, InterpreterDigest};
 use crate::error::{Error, Result};
@@ -20,28 +20,10 @@ use crate::fs::lock::Mode;
 use crate::fs::{durable, remove};
 use crate::guard::{Guard, Holder};
 use crate::index::{EnvRow, State, envs, sql};
-use crate::interpreter::Interpreter;
 use crate::lease::Lease;
 use crate::lock::Lock;
-use crate::process::{Limits, Log};
+use crate::process::Log;
 use crate::settings::Prefer;
-use crate::spec::Spec;
-
-/// What is wanted of a build.
-pub(super) struct Order<'a> {
-    pub runtime: &'a dyn Runtime,
-    pub spec: &'a Spec,
-    pub interpreter: &'a Interpreter,
-    pub limits: Limits,
-    pub cancel: &'a Cancel,
-    pub progress: &'a (dyn Fn(&str) + Sync),
-    /// Make this lock's environment instead of locking the declaration. What the declaration became is not noted.
-    pub given: Option<&'a Lock>,
-    /// Lock again although the spec became an environment before.
-    pub relock: bool,
-    /// Build again although the key's environment stands.
-    pub rebuild: bool,
-}
 
 /// An environment that is ready, leased.
 pub(super) struct Made {

@@ -9,8 +9,9 @@ use std::time::Instant;
 
 use super::Store;
 use super::bind::Binding;
+use super::build::Order;
 use super::ensure::{Progress, changes};
-use super::make::{Made, Order};
+use super::make::Made;
 use super::report::{Cause, Outcome, RolledBack};
 use super::runtime::{Distribution, Runtime};
 use crate::cancel::Cancel;

@@ -25,6 +25,7 @@ pub(crate) mod pylock;
 pub(crate) mod record;
 pub(crate) mod run;
 pub(crate) mod scripts;
+pub(crate) mod shebang;
 pub(crate) mod simple_api;
 pub(crate) mod skeleton;
 pub(crate) mod source_dir;

@@ -1,8 +1,7 @@
 //! Console scripts: made by us from `entry_points.txt`, and those that wheels ship, with our first line.
 //!
 //! Installers have templates of their own; with ours the same wheel gives the same script whoever installed
-//! it. Linux cuts a first line off at 127 bytes before 5.1 and splits it at a space always; such a path
-//! gets three lines that are a shell command to `sh` and a text to Python.
+//! it ([`super::shebang`] says which).
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,13 +11,11 @@ use std::path::Path;
 
 use super::dist_info::{DistInfo, EntryPoint};
 use super::record::Verdicts;
+use super::shebang::{head, single_quoted};
 use super::skeleton;
 use super::tidy::{Node, Tree};
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
-
-/// The kernel's limit for a first line with `#!` and line feed, before Linux 5.1.
-const SHEBANG_LIMIT: usize = 127;
 
 /// Writes the scripts of every entry point over whatever stands there. Returns each one's path with the index
 /// of its distribution; notes say which scripts two distributions make (the first by name does) and which
@@ -125,17 +122,6 @@ fn is_file_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.contains(|c: char| c == '/' || c.is_control())
 }
 
-/// The lines that start the environment's Python.
-pub(super) fn head(env_dir: &Path) -> String {
-    let python = env_dir.join("bin/python");
-    let python = python.to_string_lossy();
-    let direct = format!("#!{python}\n");
-    if direct.len() <= SHEBANG_LIMIT && !python.contains([' ', '\t']) {
-        return direct;
-    }
-    format!("#!/bin/sh\n'''exec' '{}' \"$0\" \"$@\"\n' '''\n", skeleton::single_quoted(&python))
-}
-
 /// What follows the lines that start the environment's Python, however an installer wrote them; none for
 /// a file that starts something else.
 fn without_head<'a>(bytes: &'a [u8], env_dir: &Path) -> Option<&'a [u8]> {
@@ -163,7 +149,7 @@ pub(crate) fn moved(bytes: Vec<u8>, from: &Path, to: &Path) -> Vec<u8> {
     };
     match std::str::from_utf8(body) {
         Ok(text) if !text.contains('\0') => {
-            let quoted = text.replace(&skeleton::single_quoted(&old), &skeleton::single_quoted(&new));
+            let quoted = text.replace(&single_quoted(&old), &single_quoted(&new));
             format!("{begin}{}", quoted.replace(&*old, &new)).into_bytes()
         }
         _ => [begin.as_bytes(), body].concat(),
@@ -196,17 +182,6 @@ mod tests {
         let wanted = "# -*- coding: utf-8 -*-\nimport sys\n\nfrom a.b import Main\n\n\
                       if __name__ == \"__main__\":\n    sys.exit(Main.run())\n";
         assert_eq!(body(&script), wanted);
-    }
-
-    #[test]
-    fn a_first_line_is_direct_up_to_127_bytes_without_a_space() {
-        // "#!" + "/" + name + "/bin/python" + line feed.
-        let fits = Path::new("/").join("e".repeat(127 - 2 - 1 - 11 - 1));
-        assert_eq!(head(&fits).len(), 127);
-        assert!(head(&fits).starts_with("#!/e"));
-        let long = Path::new("/").join("e".repeat(127 - 2 - 1 - 11));
-        assert!(head(&long).starts_with("#!/bin/sh\n'''exec' '/e"));
-        assert_eq!(head(Path::new("/a b")), "#!/bin/sh\n'''exec' '/a b/bin/python' \"$0\" \"$@\"\n' '''\n");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::scripts;
+use super::shebang::{head, single_quoted};
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
 use crate::placeholder::Placeholders;
@@ -55,7 +55,7 @@ pub(crate) fn create(env_dir: &Path, interpreter: &Interpreter) -> Result<Skelet
 /// it stands here with the line of `pyvenv.cfg` that it is in.
 fn placeholders(env_dir: &Path, interpreter: &Interpreter) -> (Placeholders, Placeholders) {
     let env = env_dir.to_string_lossy().into_owned();
-    let own = vec![(scripts::head(env_dir), "#!@ENV@/bin/python\n".into()), (env.clone(), "@ENV@".into())];
+    let own = vec![(head(env_dir), "#!@ENV@/bin/python\n".into()), (env.clone(), "@ENV@".into())];
     let home = home(interpreter).display().to_string();
     let mut local = own.clone();
     local.push((home_lines(&home), home_lines("@PYTHON_HOME@")));
@@ -126,11 +126,6 @@ pub(crate) fn home(interpreter: &Interpreter) -> &Path {
 /// The first lines of `pyvenv.cfg`.
 pub(crate) fn home_lines(home: &str) -> String {
     format!("home = {home}\ninclude-system-site-packages = false\n")
-}
-
-/// A text between single quotes of a POSIX shell.
-pub(crate) fn single_quoted(text: &str) -> String {
-    text.replace('\'', r"'\''")
 }
 
 fn unusable(interpreter: &Interpreter, fact: &str) -> Error {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use super::super::record;
+use super::super::{record, shebang};
 use super::*;
 use crate::cancel::Cancel;
 use crate::error::{Error, InstallerCause, Kind};
@@ -451,7 +451,7 @@ fn activating_sets_and_leaving_restores() {
     let script = format!(
         "PATH=/usr/bin:/bin; . '{}/bin/activate'; echo \"$VIRTUAL_ENV\"; command -v python; deactivate; \
          echo \"$PATH ${{VIRTUAL_ENV-none}}\"",
-        skeleton::single_quoted(&env.dir.display().to_string())
+        shebang::single_quoted(&env.dir.display().to_string())
     );
     let wanted = format!("{0}\n{0}/bin/python\n/usr/bin:/bin none\n", env.dir.display());
     for shell in ["sh", "dash", "bash", "zsh", "ksh"] {
