@@ -89,7 +89,7 @@ pub struct Manifest {
     pub created_at: Timestamp,
     /// The spec it was first made for.
     pub spec: Spec,
-    /// Whether it was made of a lock that was kept, so that the spec need not become it elsewhere.
+    /// Whether it was made of a lock that was kept, or like another environment: the spec need not become it elsewhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub given: bool,
     /// The interpreter it was made for, as it was then.

@@ -44,10 +44,19 @@ pub(super) struct Order<'a> {
     pub progress: &'a (dyn Fn(&str) + Sync),
     /// Make this lock's environment instead of locking the declaration. What the declaration became is not noted.
     pub given: Option<&'a Lock>,
+    /// Versions to prefer, `name==version`, instead of the settings'. What the declaration became is neither asked nor noted.
+    pub like: Option<&'a [String]>,
     /// Lock again although the spec became an environment before.
     pub relock: bool,
     /// Build again although the key's environment stands.
     pub rebuild: bool,
+}
+
+impl Order<'_> {
+    /// Whether what is made answers for the declaration, for every pack.
+    pub(super) fn is_alias(&self) -> bool {
+        self.given.is_none() && self.like.is_none()
+    }
 }
 
 /// A published environment.
@@ -154,7 +163,7 @@ impl Store {
             name: unpublished.name.clone(),
             created_at: self.0.clock.now(),
             spec: order.spec.clone(),
-            given: order.given.is_some(),
+            given: !order.is_alias(),
             interpreter: order.interpreter.clone(),
             lock_digest: blake3::hash(lock_text.as_bytes()).into(),
             lock: lock.clone(),

@@ -42,6 +42,7 @@ pub struct Ensure {
     origin: Option<PathBuf>,
     upgrade: bool,
     rebuild: bool,
+    like: Option<Vec<String>>,
     retry_failed: bool,
     timeout: Option<Duration>,
     progress: Option<Progress>,
@@ -79,6 +80,13 @@ impl Ensure {
     /// Installs again, whatever there is: the same lock, if the pack's binding answers the declaration. All packs that share the environment move to the new one.
     pub fn rebuild(mut self, rebuild: bool) -> Self {
         self.rebuild = rebuild;
+        self
+    }
+
+    /// Prefers these versions, `name==version`, where the declaration allows them, if there is anything to lock. Another
+    /// pack's lock of the same declaration is not shared then.
+    pub fn like(mut self, versions: Option<Vec<String>>) -> Self {
+        self.like = versions;
         self
     }
 
@@ -211,6 +219,7 @@ impl Store {
             cancel: request.cancel,
             progress: &progress,
             given: kept.as_ref(),
+            like: request.ask.like.as_deref(),
             relock: request.ask.upgrade,
             rebuild: request.ask.rebuild,
         };

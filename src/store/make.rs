@@ -14,8 +14,8 @@ use super::build::{Built, Order};
 use super::report::Outcome;
 use super::runtime::{Job, NoDerivedFiles};
 use crate::cancel::Cancel;
-use crate::digest::{EnvKey, InterpreterDigest};
-use crate::error::{Error, Result};
+use crate::digest::EnvKey;
+use crate::error::{Error, Kind, Result};
 use crate::fs::lock::Mode;
 use crate::fs::{durable, remove};
 use crate::guard::{Guard, Holder};
@@ -44,7 +44,7 @@ impl Store {
     }
 
     fn make_declared(&self, order: &Order<'_>) -> Result<Made> {
-        let again = order.relock || order.rebuild;
+        let again = order.relock || order.rebuild || order.like.is_some();
         let (spec, interpreter) = (order.spec.digest(), order.interpreter.digest());
         let find = || -> Result<Option<EnvRow>> {
             if again {
@@ -64,7 +64,8 @@ impl Store {
         if let Some(made) = self.shared(find()?)? {
             return Ok(made);
         }
-        let workshop = Workshop::new(self, &guard_name(&guard_path), order)?.prefer_what_is_held(&interpreter)?;
+        let mut workshop = Workshop::new(self, &guard_name(&guard_path), order)?;
+        workshop.preferences = self.preferences(order)?;
         guard.sign("locking and building", workshop.log.path());
         let lock = if order.spec.is_empty() {
             Lock::default()
@@ -73,7 +74,34 @@ impl Store {
             order.runtime.lock(&workshop.job(order), order.spec)?
         };
         // What the declaration became is noted before its guard is let go: whoever waited must not lock again.
-        self.make_locked(order, &workshop, &lock)
+        match self.make_locked(order, &workshop, &lock) {
+            Err(error) if !workshop.preferences.is_empty() && lies_in_an_artifact(&error) => {
+                workshop.log.line(&format!("{error}: locking again without preferences"));
+                workshop.preferences.clear();
+                let other = order.runtime.lock(&workshop.job(order), order.spec)?;
+                if other == lock { Err(error) } else { self.make_locked(order, &workshop, &other) }
+            }
+            made => made,
+        }
+    }
+
+    /// The versions that a lock prefers.
+    fn preferences(&self, order: &Order<'_>) -> Result<Vec<String>> {
+        if let Some(like) = order.like {
+            return Ok(like.to_vec());
+        }
+        Ok(match &self.0.settings.lock.prefer {
+            Prefer::Newest => Vec::new(),
+            Prefer::Store => {
+                let interpreter = order.interpreter.digest();
+                let held = self.0.index.read("look up distributions", |db| envs::held_wheels(db, &interpreter))?;
+                held.into_iter().map(|(name, version)| format!("{name}=={version}")).collect()
+            }
+            Prefer::File(path) => {
+                let text = fs::read_to_string(path).map_err(Error::io("read the preferred versions in", path))?;
+                text.lines().map(str::to_owned).collect()
+            }
+        })
     }
 
     fn make_given(&self, order: &Order<'_>, lock: &Lock) -> Result<Made> {
@@ -93,7 +121,7 @@ impl Store {
         let find = || -> Result<Option<EnvRow>> {
             let env = if order.rebuild { None } else { self.existing(&key)? };
             if let Some(env) = &env
-                && order.given.is_none()
+                && order.is_alias()
             {
                 self.note_alias(order, env)?;
             }
@@ -167,6 +195,11 @@ fn last_line(log: Option<&Path>) -> String {
     text.lines().rfind(|line| !line.trim().is_empty()).map(|line| format!(": {}", line.trim())).unwrap_or_default()
 }
 
+/// Whether another lock may do where this one failed.
+fn lies_in_an_artifact(error: &Error) -> bool {
+    matches!(error.kind(), Kind::SourceBuild | Kind::HashMismatch | Kind::UnsafeArtifact | Kind::Installer)
+}
+
 fn guard_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
@@ -195,15 +228,6 @@ impl<'a> Workshop<'a> {
             tools: layout.dir("tools"),
             preferences: Vec::new(),
         })
-    }
-
-    /// Lets the lock prefer what the store holds for an interpreter, where the settings say so.
-    fn prefer_what_is_held(mut self, interpreter: &InterpreterDigest) -> Result<Self> {
-        if self.store.0.settings.lock.prefer == Prefer::Store {
-            let held = self.store.0.index.read("look up distributions", |db| envs::held_wheels(db, interpreter))?;
-            self.preferences = held.into_iter().map(|(name, version)| format!("{name}=={version}")).collect();
-        }
-        Ok(self)
     }
 
     fn job<'j>(&'j self, order: &'j Order<'_>) -> Job<'j> {

@@ -199,6 +199,7 @@ impl Store {
             cancel,
             progress: &progress,
             given: Some(&lock),
+            like: None,
             relock: false,
             rebuild,
         })

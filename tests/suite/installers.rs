@@ -5,9 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Wheel, World, git, interpreters, project};
-
-const INSTALLERS: [&str; 2] = ["uv", "pip"];
+use crate::support::{INSTALLERS, Wheel, World, git, interpreters, project};
 
 /// A world without network for one installer, with wheels that show what installers do differently.
 fn world(installer: &str, python: &std::path::Path) -> World {

@@ -15,6 +15,8 @@ mod objects;
 mod readers;
 mod real_index;
 mod rollback;
+mod secrets;
 mod share;
+mod sites;
 mod support;
 mod together;

@@ -17,7 +17,8 @@ pub use tools::foreign_settings;
 
 use super::environment::Environment;
 use crate::error::{Error, Result};
-use crate::settings::{Prefer, Settings};
+use crate::settings::{PackOptions, Prefer, Settings};
+use crate::spec::requirements::Reader;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +124,9 @@ impl Config {
             settings.lock.prefer = prefer(text, base).map_err(bad)?;
             set("lock.prefer");
         }
+        if let Some(lines) = &lock.minimum {
+            constraints(lines, base).map_err(bad)?;
+        }
         take! {
             install.installer => "install.installer", settings.install.installer, file::InstallerText::into_inner;
             install.offline => "install.offline", settings.install.offline, |value| value;
@@ -161,6 +165,17 @@ fn absolute_all(paths: Vec<PathBuf>, base: &Path) -> Vec<PathBuf> {
 
 fn path_or_none(text: &str, base: &Path) -> Option<PathBuf> {
     (!text.is_empty()).then(|| base.join(text))
+}
+
+/// Each line must be a requirement: an installer would tell of it at every pack.
+fn constraints(lines: &[String], base: &Path) -> Result<(), String> {
+    for line in lines {
+        let mut reader = Reader::new(PackOptions::Ignore);
+        reader
+            .requirement("lock.minimum", base, line)
+            .map_err(|error| format!("`lock.minimum` has a line that is no requirement: {error}"))?;
+    }
+    Ok(())
 }
 
 fn prefer(text: &str, base: &Path) -> Result<Prefer, String> {

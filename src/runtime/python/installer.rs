@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::classify::Verdict;
 use super::pip::Pip;
+use super::prefer::{Answer, Pin};
 use super::uv::Uv;
 use super::{source_dir, tool};
 use crate::error::{Error, InstallerCause, Phase, Result};
 use crate::lock::{Artifact, Lock};
-use crate::settings::{self, Prefer};
+use crate::settings;
 use crate::spec::Spec;
 use crate::store::runtime::Job;
 
@@ -18,11 +19,11 @@ pub(crate) trait Installer: std::fmt::Debug {
     /// Its name and version. Provenance, not identity.
     fn label(&self) -> String;
 
-    /// Makes the lock of a spec that is not empty and brings none itself.
+    /// Makes the lock of a spec that is not empty and brings none itself, of these versions where they fit.
     ///
     /// # Errors
     /// [`Error::Installer`] in phase [`Phase::Lock`], sorted by cause.
-    fn lock(&self, job: &Job<'_>, spec: &Spec) -> Result<Lock>;
+    fn lock(&self, job: &Job<'_>, spec: &Spec, preferred: &[Pin]) -> Result<Answer>;
 
     /// Installs a lock's artifacts, and nothing else, into an environment that has its interpreter and nothing else.
     ///
@@ -39,15 +40,6 @@ pub(crate) fn choose(job: &Job<'_>) -> Result<Box<dyn Installer>> {
     Ok(match job.settings.install.installer {
         settings::Installer::Auto | settings::Installer::Uv => Box::new(Uv(tool::find_or_fetch(job)?)),
         settings::Installer::Pip => Box::new(Pip::find_or_fetch(job)?),
-    })
-}
-
-/// The `name==version` lines that the settings prefer, if they prefer any.
-pub(crate) fn preferred(job: &Job<'_>) -> Result<Option<String>> {
-    Ok(match &job.settings.lock.prefer {
-        Prefer::Newest => None,
-        Prefer::Store => Some(job.preferences.join("\n")),
-        Prefer::File(path) => Some(fs::read_to_string(path).map_err(Error::io("read", path))?),
     })
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod indexes;
 pub(crate) mod installer;
 pub(crate) mod pick;
 pub(crate) mod pip;
+pub(crate) mod prefer;
 pub(crate) mod probe;
 pub(crate) mod pylock;
 pub(crate) mod record;
@@ -81,7 +82,7 @@ impl Runtime for Python {
         if spec.is_empty() {
             return Ok(Lock::default());
         }
-        installer::choose(job)?.lock(job, spec)
+        prefer::lock(installer::choose(job)?.as_ref(), job, spec)
     }
 
     fn write_lock(&self, lock: &Lock, interpreter: &Interpreter) -> String {

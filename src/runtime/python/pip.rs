@@ -20,6 +20,7 @@ use self::tool::Tool;
 use super::classify::Verdict;
 use super::installer::{self, Installer};
 use super::pick::{self, Asks, Rules};
+use super::prefer::{self, Answer, Pin};
 use super::{indexes, skeleton, source_dir, tags};
 use crate::error::{Error, InstallerCause, Phase, Result};
 use crate::lock::{Artifact, Lock, Locked};
@@ -44,23 +45,14 @@ impl Installer for Pip {
         format!("pip {}", self.tool.version)
     }
 
-    fn lock(&self, job: &Job<'_>, spec: &Spec) -> Result<Lock> {
+    fn lock(&self, job: &Job<'_>, spec: &Spec, preferred: &[Pin]) -> Result<Answer> {
         if job.settings.lock.exclude_newer.is_some() {
             let reason = "pip cannot leave out what is newer; `installer = \"uv\"` can".into();
             return Err(Error::InvalidConfig { origin: "`lock.exclude_newer`".into(), reason });
         }
-        let preferred = installer::preferred(job)?.map(|text| options::preferences(&text)).unwrap_or_default();
-        if preferred.is_empty() {
-            return self.lock_within(job, spec, &[]);
-        }
         // pip has no preferences: they are limits that are all kept, or none is.
-        match self.lock_within(job, spec, &preferred) {
-            Err(Error::Installer { cause: InstallerCause::NoSolution, .. }) => {
-                job.log.line("not all preferred versions fit: locking without preferences");
-                self.lock_within(job, spec, &[])
-            }
-            made => made,
-        }
+        let limits: Vec<String> = preferred.iter().map(|pin| format!("{}=={}", pin.name, pin.version)).collect();
+        self.lock_within(job, spec, &limits)
     }
 
     fn install(&self, job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<()> {
@@ -82,7 +74,7 @@ impl Installer for Pip {
         }
         arguments.extend(["-r".into(), file.into()]);
         (job.progress)(&format!("installing {} distributions", lock.packages.len()));
-        run.run(&env_dir.join("bin/python"), &arguments, &Options::default())
+        run.run(&env_dir.join("bin/python"), &arguments, &Options::default()).map(drop)
     }
 
     fn forget(&self, _: &Job<'_>, _: &Lock) -> Result<()> {
@@ -93,7 +85,7 @@ impl Installer for Pip {
 
 impl Pip {
     /// Locks with these limits beside the declaration's own.
-    fn lock_within(&self, job: &Job<'_>, spec: &Spec, limits: &[String]) -> Result<Lock> {
+    fn lock_within(&self, job: &Job<'_>, spec: &Spec, limits: &[String]) -> Result<Answer> {
         let run = Invocation::new(job, &self.tool, Phase::Lock);
         let install = &job.settings.install;
         let rules = Rules::of(spec, install.allow_source).map_err(|verdict| run.refused(verdict))?;
@@ -125,7 +117,7 @@ impl Pip {
         }
         arguments.extend(["-c".into(), constraints.into(), "-r".into(), requirements.into()]);
         (job.progress)("locking");
-        run.run(&empty.join("bin/python"), &arguments, &options).map_err(|error| run.told_offline(error))?;
+        let said = run.run(&empty.join("bin/python"), &arguments, &options).map_err(|error| run.told_offline(error))?;
 
         let text = fs::read(&report).map_err(Error::io("read", &report))?;
         let pylock = report::parse(&text)
@@ -137,7 +129,8 @@ impl Pip {
             },
             index: &|package, url| indexes::index_of(job.settings, package, url),
         };
-        pick::pick(&pylock, &rules, job.scratch, &asks).map_err(|verdict| run.refused(verdict))
+        let lock = pick::pick(&pylock, &rules, job.scratch, &asks).map_err(|verdict| run.refused(verdict))?;
+        Ok(Answer { lock, yanked: prefer::yanked(&said) })
     }
 }
 

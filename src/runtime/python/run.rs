@@ -14,7 +14,7 @@ use super::classify::Verdict;
 use super::{installer, trust};
 use crate::credentials::{self, Login};
 use crate::error::{Error, InstallerCause, Phase, Result};
-use crate::process::{self, Limits};
+use crate::process::{self, Finished, Limits};
 use crate::settings::{CredentialSource, Index};
 use crate::store::runtime::Job;
 
@@ -37,9 +37,9 @@ pub(crate) struct Run<'a, 'j> {
 }
 
 impl Run<'_, '_> {
-    /// Runs a command that `make` makes and returns its standard output. After refused credentials, what commands
-    /// said is asked for once more.
-    pub(crate) fn run(&self, make: impl Fn() -> Result<Command>) -> Result<Vec<u8>> {
+    /// Runs a command that `make` makes to a good end. After refused credentials, what may be others by now is asked
+    /// for once more.
+    pub(crate) fn run(&self, make: impl Fn() -> Result<Command>) -> Result<Finished> {
         let mut first = true;
         loop {
             let command = make()?;
@@ -53,7 +53,7 @@ impl Run<'_, '_> {
             let limits = Limits { deadline: self.deadline, silence: self.job.settings.install.silence_timeout };
             let finished = process::run(command, what, self.job.log, limits, self.job.cancel, self.job.lease)?;
             if finished.status.success() {
-                return Ok(finished.stdout);
+                return Ok(finished);
             }
             let said = finished.stderr + &self.noted();
             let verdict = match (self.classify)(&said) {
@@ -161,12 +161,15 @@ impl Run<'_, '_> {
             .collect()
     }
 
-    /// Whether any login comes from a command, whose next answer may be another.
+    /// Whether any login comes from a command or a file, which may hold another by now.
     fn forget_credentials(&self) -> bool {
         let sources = self.job.settings.indexes.iter().filter_map(|index| index.credentials.as_ref());
-        let commands: Vec<_> = sources.filter(|source| matches!(source, CredentialSource::Command { .. })).collect();
-        commands.iter().for_each(|source| credentials::forget(source));
-        !commands.is_empty()
+        let changing = |source: &&CredentialSource| {
+            matches!(source, CredentialSource::Command { .. } | CredentialSource::File { .. })
+        };
+        let changing: Vec<_> = sources.filter(changing).collect();
+        changing.iter().for_each(|source| credentials::forget(source));
+        !changing.is_empty()
     }
 
     fn hide(&self, url: &Url) {

@@ -16,6 +16,7 @@ use self::invocation::Invocation;
 use super::classify::Verdict;
 use super::installer::{self, Installer};
 use super::pick::{self, Asks, Rules};
+use super::prefer::{self, Answer, Pin};
 use super::pylock;
 use super::tool::Tool;
 use super::{indexes, source_dir, tags};
@@ -33,9 +34,9 @@ impl Installer for Uv {
         format!("uv {}", self.0.version)
     }
 
-    fn lock(&self, job: &Job<'_>, spec: &Spec) -> Result<Lock> {
+    fn lock(&self, job: &Job<'_>, spec: &Spec, preferred: &[Pin]) -> Result<Answer> {
         let tags = tags::tags(job.interpreter)?;
-        lock(job, &self.0, spec, job.limits.deadline, &|file| tags::rank(&tags, file))
+        lock(job, &self.0, spec, preferred, &|file| tags::rank(&tags, file))
     }
 
     fn install(&self, job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<()> {
@@ -60,13 +61,13 @@ pub(crate) fn lock<R: Ord>(
     job: &Job<'_>,
     tool: &Tool,
     spec: &Spec,
-    deadline: Instant,
+    preferred: &[Pin],
     rank: &dyn Fn(&str) -> Option<R>,
-) -> Result<Lock> {
+) -> Result<Answer> {
     if spec.is_empty() {
-        return Ok(Lock::default());
+        return Ok(Answer { lock: Lock::default(), yanked: Vec::new() });
     }
-    let invocation = Invocation::new(job, tool, Phase::Lock, deadline);
+    let invocation = Invocation::new(job, tool, Phase::Lock, job.limits.deadline);
     let install = &job.settings.install;
     let rules = Rules::of(spec, install.allow_source).map_err(|verdict| invocation.refused(verdict))?;
     let options = options::translate(&spec.options);
@@ -91,17 +92,20 @@ pub(crate) fn lock<R: Ord>(
     if let Some(newest) = &job.settings.lock.exclude_newer {
         arguments.extend(["--exclude-newer".into(), newest.into()]);
     }
-    if let Some(text) = installer::preferred(job)?.and_then(|text| options::preferences(&text)) {
+    if let Some(newest) = &job.settings.lock.exclude_newer {
+        arguments.extend(["--exclude-newer".into(), newest.into()]);
+    }
+    if !preferred.is_empty() {
         // An existing output file is what uv prefers; what it writes there is not used.
         let preferences = job.scratch.join("pylock.preferences.toml");
-        installer::write(&preferences, &text)?;
+        installer::write(&preferences, &options::preferences(preferred))?;
         arguments.extend(["--output-file".into(), preferences.into()]);
     }
     arguments.extend(["--constraints".into(), constraints.into(), requirements.into()]);
 
     (job.progress)("locking");
     let output = invocation.run(&arguments, &options)?;
-    let pylock = std::str::from_utf8(&output)
+    let pylock = std::str::from_utf8(&output.stdout)
         .map_err(|error| error.to_string())
         .and_then(|text| pylock::parse(text).map_err(|error| error.to_string()))
         .map_err(|reason| invocation.other(format!("uv {} answered no lock: {reason}", tool.version)))?;
@@ -112,7 +116,8 @@ pub(crate) fn lock<R: Ord>(
         },
         index: &|package, url| indexes::index_of(job.settings, package, url),
     };
-    pick::pick(&pylock, &rules, job.scratch, &asks).map_err(|verdict| invocation.refused(verdict))
+    let lock = pick::pick(&pylock, &rules, job.scratch, &asks).map_err(|verdict| invocation.refused(verdict))?;
+    Ok(Answer { lock, yanked: prefer::yanked(&output.stderr) })
 }
 
 /// Installs a lock's artifacts, and nothing else, into an environment that has its interpreter and nothing else.

@@ -1,5 +1,6 @@
 //! A world for each test: its own home, store, wheels and configuration; the real binary, uv and interpreters.
 
+mod index_server;
 mod mount;
 mod noting;
 mod project;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+pub use index_server::IndexServer;
 pub use mount::Mount;
 pub use noting::NotingUv;
 pub use project::project;
@@ -19,6 +21,9 @@ pub use wheel::Wheel;
 
 /// The binary under test.
 pub const ENVSTORE: &str = env!("CARGO_BIN_EXE_envstore");
+
+/// What installs.
+pub const INSTALLERS: [&str; 2] = ["uv", "pip"];
 
 /// A world of its own, gone with the test.
 pub struct World {

@@ -43,11 +43,11 @@ impl<'a, 'j> Invocation<'a, 'j> {
         Self { run, tool, netrc: RefCell::new(None) }
     }
 
-    /// Runs pip by an environment's Python, which it then installs into.
-    pub(super) fn run(&self, python: &Path, arguments: &[OsString], options: &Options) -> Result<()> {
+    /// Runs pip by an environment's Python, which it then installs into, and returns what it said.
+    pub(super) fn run(&self, python: &Path, arguments: &[OsString], options: &Options) -> Result<String> {
         let result = self.run.run(|| self.command(python, arguments, options));
         self.netrc.take();
-        result.map(drop)
+        result.map(|finished| finished.stderr)
     }
 
     /// An error of this phase.
@@ -151,6 +151,17 @@ impl<'a, 'j> Invocation<'a, 'j> {
         }
         for url in &options.extra_indexes {
             others.push(self.run.option_url(url)?);
+        }
+        // Without TLS the site's own word is enough: pip would pass over the index and find nothing. (It tells a URL's
+        // default port from that port written out.)
+        let plain = default.iter().chain(&others).filter(|url| url.scheme() == "http");
+        let authority = |url: &Url| {
+            let host = url.host_str()?;
+            Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+        };
+        let plain: Vec<_> = plain.filter_map(authority).collect();
+        if !plain.is_empty() {
+            command.env("PIP_TRUSTED_HOST", plain.join(" "));
         }
         if let Some(default) = default {
             command.env("PIP_INDEX_URL", default.as_str());

@@ -1,7 +1,5 @@
 //! A spec's options for pip, whose words they are.
 
-use uv_pep440::Version;
-
 /// What a spec's options become.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Options {
@@ -37,23 +35,6 @@ pub(super) fn translate(options: &[String]) -> Options {
     out
 }
 
-/// The `name==version` lines of a file as constraints. Ranges prefer nothing, and a preferred pre-release would be
-/// chosen where the declaration does not ask for one.
-pub(super) fn preferences(text: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    for line in text.lines() {
-        let line = line.split(['#', ';', ' ', '\\']).next().unwrap_or_default();
-        let Some((name, version)) = line.split_once("==") else { continue };
-        let name = name.split('[').next().unwrap_or_default().trim();
-        if let (Ok(name), Ok(version)) = (name.parse::<uv_normalize::PackageName>(), version.parse::<Version>())
-            && !version.any_prerelease()
-        {
-            out.push(format!("{name}=={version}"));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,11 +54,5 @@ mod tests {
         assert_eq!(options.index.as_deref(), Some("https://h/"));
         assert_eq!((options.extra_indexes, options.find_links), (vec!["https://i/".into()], vec!["/w".into()]));
         assert_eq!(options.ignored, ["--exclude-newer"]);
-    }
-
-    #[test]
-    fn only_exact_releases_are_preferred() {
-        let text = "Six==1.16.0  # why\nrequests[socks]==2.31.0 ; x\nurllib3>=2\nidna==3.*\nb==2.0rc1\nx===1\n";
-        assert_eq!(preferences(text), ["six==1.16.0", "requests==2.31.0"]);
     }
 }

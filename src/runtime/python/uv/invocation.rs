@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::options::Options;
 use crate::error::{Error, Phase, Result};
+use crate::process::Finished;
 use crate::runtime::python::classify::{self, Verdict};
 use crate::runtime::python::run::Run;
 use crate::runtime::python::tool::Tool;
@@ -23,8 +24,8 @@ impl<'a, 'j> Invocation<'a, 'j> {
         Self { run: Run { job, phase, deadline, name: "uv", unshown: 0, classify, notes: None }, tool }
     }
 
-    /// Runs uv with these arguments and returns its standard output.
-    pub(super) fn run(&self, arguments: &[OsString], options: &Options) -> Result<Vec<u8>> {
+    /// Runs uv with these arguments.
+    pub(super) fn run(&self, arguments: &[OsString], options: &Options) -> Result<Finished> {
         self.run.run(|| self.command(arguments, options))
     }
 

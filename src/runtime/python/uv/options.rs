@@ -1,6 +1,6 @@
 //! A spec's options, which are written as pip writes them, in uv's words.
 
-use uv_pep440::Version;
+use crate::runtime::python::prefer::Pin;
 
 /// What a spec's options become.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,26 +56,14 @@ pub(super) fn translate(options: &[String]) -> Options {
     out
 }
 
-/// The `name==version` lines of a file as a lock file without artifacts, which uv takes for preferences. Everything
-/// else is passed over: ranges prefer nothing, and uv would copy digests from here unchecked. None: nothing is preferred.
-pub(super) fn preferences(text: &str) -> Option<String> {
-    let header = "lock-version = \"1.0\"\ncreated-by = \"envstore\"\n";
-    let mut out = String::from(header);
-    for line in text.lines() {
-        let line = line.split(['#', ';', ' ', '\\']).next().unwrap_or_default();
-        let Some((name, version)) = line.split_once("==") else { continue };
-        let name = name.split('[').next().unwrap_or_default().trim();
-        let (Ok(name), Ok(version)) = (name.parse::<uv_normalize::PackageName>(), version.trim().parse::<Version>())
-        else {
-            continue;
-        };
-        // uv would keep a preferred pre-release where it would not choose one itself.
-        if version.any_prerelease() {
-            continue;
-        }
+/// Versions as a lock file without artifacts, which uv takes for preferences. (A lock file, not requirement lines: uv
+/// copies digests from those unchecked.)
+pub(super) fn preferences(preferred: &[Pin]) -> String {
+    let mut out = String::from("lock-version = \"1.0\"\ncreated-by = \"envstore\"\n");
+    for Pin { name, version } in preferred {
         out.push_str(&format!("\n[[packages]]\nname = \"{name}\"\nversion = \"{version}\"\n"));
     }
-    (out.len() > header.len()).then_some(out)
+    out
 }
 
 #[cfg(test)]
@@ -117,27 +105,5 @@ mod tests {
     fn unknown_options_are_named_without_their_values() {
         let out = translate(&["--odd=secret".to_owned(), "--pre=x".to_owned(), "--no-binary".to_owned()]);
         assert_eq!(out.ignored, ["--odd", "--pre", "--no-binary"]);
-    }
-
-    #[test]
-    fn preferences_are_exact_versions_only() {
-        let text = "# all\nSix==1.16.0  # why\nrequests[socks]==2.31.0 ; python_version > '3'\nurllib3>=2\nidna==3.* \n\
-                    a == 1\nattrs==23.1 \\\n    --hash=sha256:00\nb==2.0rc1\nx===1\n-r other\n";
-        assert_eq!(preferences("urllib3>=2\n"), None);
-        let text = preferences(text).expect("some");
-        let lines: Vec<&str> =
-            text.lines().filter(|line| line.starts_with("name") || line.starts_with("version")).collect();
-        assert_eq!(
-            lines,
-            [
-                "name = \"six\"",
-                "version = \"1.16.0\"",
-                "name = \"requests\"",
-                "version = \"2.31.0\"",
-                "name = \"attrs\"",
-                "version = \"23.1\""
-            ]
-        );
-        assert!(super::super::pylock::parse(&text).is_ok());
     }
 }

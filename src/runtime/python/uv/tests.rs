@@ -12,7 +12,7 @@ use crate::interpreter::{FileStamp, Interpreter, InterpreterIdentity};
 use crate::lock::Locked;
 use crate::process::Log;
 use crate::runtime::python::tool;
-use crate::settings::{CredentialSource, Index, Prefer, Settings};
+use crate::settings::{CredentialSource, Index, Settings};
 use crate::spec::RuntimeKind;
 
 mod real;
@@ -30,6 +30,7 @@ wheels = [{ url = "https://me:tok@files.example/six-1.17.0-py2.py3-none-any.whl?
 struct Place {
     dir: tempfile::TempDir,
     settings: Settings,
+    preferred: Vec<String>,
     interpreter: Interpreter,
     log: Log,
     cancel: Cancel,
@@ -44,7 +45,7 @@ impl Place {
         let mut settings = Settings::default();
         settings.install.path = vec!["/usr/bin".into(), "/bin".into()];
         let log = Log::create(&dir.path().join("log")).expect("creates");
-        Self { dir, settings, interpreter, log, cancel: Cancel::new() }
+        Self { dir, settings, preferred: Vec::new(), interpreter, log, cancel: Cancel::new() }
     }
 
     fn with<T>(&self, work: impl FnOnce(&Job<'_>) -> T) -> T {
@@ -85,7 +86,7 @@ impl Place {
     }
 
     fn lock(&self, tool: &Tool, spec: &Spec) -> Result<Lock> {
-        self.with(|job| lock(job, tool, spec, soon(), &rank))
+        self.with(|job| lock(job, tool, spec, &prefer::pins(&self.preferred), &rank).map(|answer| answer.lock))
     }
 }
 

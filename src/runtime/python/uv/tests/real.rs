@@ -92,10 +92,8 @@ fn branches_directories_and_local_wheels_are_locked_to_their_bytes() {
         std::io::Write::write_all(&mut zip, text.as_bytes()).expect("writes");
     }
     zip.finish().expect("finishes");
-    let known_good = place.dir.path().join("known-good.txt");
-    fs::write(&known_good, "six==1.16.0\nrepo==7\n").expect("writes");
     place.settings.install.find_links = vec![links.to_str().expect("UTF-8").into()];
-    place.settings.lock.prefer = Prefer::File(known_good);
+    place.preferred = vec!["six==1.16.0".into(), "repo==7".into()];
 
     let spec = spec(&[
         "linked",
