@@ -50,24 +50,24 @@ fn of_kind(kind: Kind) -> Option<&'static str> {
             "install an interpreter that fits, or name where there is one: `[python] interpreters` or `installations`",
         ),
         Kind::NoSolution => Some("loosen a requirement, or ask for another interpreter with --python"),
-        Kind::HashMismatch => {
-            Some("an artifact changed after it was published or on the way; ask whoever runs the index before going on")
-        }
+        Kind::HashMismatch => Some(
+            "an artifact is not the one its digest names; ask whoever publishes it or runs the index before changing the digest",
+        ),
         Kind::Network => Some("check the connection, proxy and index; behind a site's own CA set `install.ca_bundle`"),
         Kind::Credentials => Some("check `credentials` of the `[[index]]` in the configuration"),
         Kind::Offline => Some("run it once without --offline (ENVSTORE_OFFLINE, `install.offline`)"),
-        Kind::SourceBuild => Some(
-            "a compiler or a library's headers may be missing; a version with a wheel for this interpreter needs none",
-        ),
+        Kind::SourceBuild => {
+            Some("the log has the build's whole output; a version with a wheel for this interpreter needs no build")
+        }
         Kind::Installer => Some("the log has the installer's whole output; `envstore doctor` looks at the installer"),
         Kind::UnsafeArtifact => Some("pin another version of that artifact, and tell who publishes it"),
         Kind::Timeout => Some("try again, or raise `install.timeout` or `install.silence_timeout`"),
-        Kind::Busy => Some("try again in a moment"),
+        Kind::Busy => Some("try again in a moment; `install.timeout` is how long a process waits for another"),
         Kind::Interrupted => None,
         Kind::NotFound => Some("`envstore list` shows what there is"),
-        Kind::NotPermitted => {
-            Some("a store is written by the user who owns it; others can resolve, exec, list and show")
-        }
+        Kind::NotPermitted => Some(
+            "a store is written by the user who owns it, without --read-only (ENVSTORE_READ_ONLY); others can resolve, exec, list and show",
+        ),
         Kind::UnsupportedFilesystem => {
             Some("choose a directory on a local filesystem such as ext4, xfs or btrfs with --store")
         }

@@ -21,7 +21,7 @@ pub fn probe(dir: &Path) -> Result<()> {
 
 fn attempt(dir: &Path, scratch: &Path) -> Result<()> {
     let lacks = |what: &str| {
-        let reason = format!("its filesystem {what}; use a directory on a local disk");
+        let reason = format!("its filesystem {what}");
         Error::UnsupportedFilesystem { path: dir.to_owned(), reason }
     };
     let path = scratch.join("file");

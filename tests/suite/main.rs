@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod declare;
 mod environment;
+mod failures;
 mod filesystems;
 mod index;
 mod installers;
