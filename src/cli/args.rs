@@ -13,6 +13,7 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use super::{help, units};
 use crate::pack::PackRef;
 use crate::settings::MinFree;
+use crate::spec::Selector;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -128,6 +129,9 @@ pub enum Command {
     /// Ensure every pack found under some paths
     #[command(long_about = help::SYNC, after_long_help = help::SYNC_AFTER)]
     Sync(Sync),
+    /// Lock packs again: newer versions, same declarations
+    #[command(long_about = help::UPGRADE, after_long_help = help::UPGRADE_AFTER)]
+    Upgrade(Upgrade),
     /// List packs and their environments
     #[command(long_about = help::LIST, after_long_help = help::LIST_AFTER)]
     List(List),
@@ -140,6 +144,9 @@ pub enum Command {
     /// Give a pack the environment of an earlier generation again
     #[command(long_about = help::ROLLBACK, after_long_help = help::ROLLBACK_AFTER)]
     Rollback(Rollback),
+    /// Say whose environments hold a distribution
+    #[command(long_about = help::WHO_USES, after_long_help = help::WHO_USES_AFTER)]
+    WhoUses(WhoUses),
     /// Print what was said while a pack's environment was made
     #[command(long_about = help::LOGS, after_long_help = help::LOGS_AFTER)]
     Logs(Logs),
@@ -216,6 +223,10 @@ pub struct Ensure {
     #[arg(long)]
     pub upgrade: bool,
 
+    /// With --upgrade: only this distribution, the others stay where that is possible; repeatable
+    #[arg(short = 'P', long = "package", value_name = "NAME", requires = "upgrade", value_parser = parse_name)]
+    pub only: Vec<Selector>,
+
     /// Build the environment again, even if it stands
     #[arg(long)]
     pub rebuild: bool,
@@ -291,6 +302,40 @@ pub struct Sync {
     pub share_with: Option<ShareWith>,
 }
 
+/// `upgrade`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").args(["packs", "all", "using"]).required(true))]
+pub struct Upgrade {
+    /// The packs' references
+    #[arg(value_name = "PACK")]
+    pub packs: Vec<PackRef>,
+
+    /// Every pack
+    #[arg(long)]
+    pub all: bool,
+
+    /// Every pack whose environment holds such a distribution, e.g. `urllib3<2.2.2`
+    #[arg(long, value_name = "REQ")]
+    pub using: Option<Selector>,
+
+    /// Only this distribution, the others stay where that is possible; repeatable
+    #[arg(short = 'P', long = "package", value_name = "NAME", value_parser = parse_name)]
+    pub only: Vec<Selector>,
+
+    /// Lock, say what would change, build nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A distribution's name without versions.
+fn parse_name(text: &str) -> Result<Selector, String> {
+    let selector: Selector = text.parse()?;
+    if selector.selects("any version") {
+        return Ok(selector);
+    }
+    Err(format!("give the name alone, `{}`; which versions are allowed stands in the declaration", selector.name()))
+}
+
 /// `list`.
 #[derive(Debug, Args)]
 pub struct List {
@@ -362,6 +407,18 @@ pub struct Rollback {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `who-uses`.
+#[derive(Debug, Args)]
+pub struct WhoUses {
+    /// A distribution and the versions that are meant, e.g. `urllib3<2.2.2`
+    #[arg(value_name = "REQ")]
+    pub what: Selector,
+
+    /// Exit 1 if a pack's present environment, a pin or a running process holds it
+    #[arg(long)]
+    pub exit_code: bool,
 }
 
 /// `logs`.
@@ -538,6 +595,11 @@ mod tests {
             "show env:abcdefgh",
             "history aws.s3",
             "rollback aws.s3 --to 3 --dry-run",
+            "upgrade aws.s3 web -P urllib3 --dry-run",
+            "upgrade --all",
+            "upgrade --using urllib3<2.2.2 -P urllib3",
+            "ensure aws.s3 --upgrade -P urllib3",
+            "who-uses urllib3<2.2.2 --exit-code",
             "logs aws.s3",
             "export aws.s3",
             "export aws.s3 --to requirements -o r.txt",
@@ -575,6 +637,10 @@ mod tests {
             "sync p --check --remove-missing",
             "list --stale --all",
             "rollback",
+            "upgrade",
+            "upgrade aws.s3 --all",
+            "upgrade aws.s3 -P urllib3<2",
+            "ensure aws.s3 -P urllib3",
             "rollback aws.s3 --to 0",
             "export",
             "export aws.s3 --all -o x",

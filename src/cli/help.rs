@@ -114,6 +114,25 @@ Examples:
 
 Exit code 1: a pack failed; the others were done. Ctrl-C: what is finished stays, the table is printed, exit code 130.";
 
+/// `upgrade --help`, above.
+pub const UPGRADE: &str = "\
+Locks the recorded declarations of packs again, to the newest versions they allow, and binds the packs to what that becomes. Only \
+the packs that are meant move, also when others share their environments. With -P only the distributions named become newer and \
+the others stay, as far as their requirements allow (pip, unlike uv, lets all go where one has to).
+
+A pack whose upgrade fails keeps its environment.";
+
+/// `upgrade --help`, below.
+pub const UPGRADE_AFTER: &str = "\
+Examples:
+  envstore upgrade aws.s3 --dry-run               what would change
+  envstore upgrade aws.s3 -P boto3                this distribution only
+  envstore upgrade --using 'urllib3<2.2.2' -P urllib3
+  envstore upgrade --all
+  envstore rollback aws.s3                        and back
+
+Exit code 1: a pack failed; the others were done.";
+
 /// `list --help`, above.
 pub const LIST: &str = "\
 Lists the packs, each with its environment, interpreter and size. Packs that share an environment show the same key.";
@@ -163,6 +182,20 @@ Examples:
   envstore rollback aws.s3 --to 3 --dry-run       what would change
 
 Exit code 5: there is no such pack or generation; 1: its interpreter is not on this host any more.";
+
+/// `who-uses --help`, above.
+pub const WHO_USES: &str = "\
+Lists whose environments hold a distribution of the given versions (PEP 440, pre-releases included): packs, earlier generations \
+that are retained, pins, and whether a process runs from them now.";
+
+/// `who-uses --help`, below.
+pub const WHO_USES_AFTER: &str = "\
+Examples:
+  envstore who-uses 'urllib3<2.2.2'
+  envstore who-uses 'urllib3<2.2.2' --exit-code   for checks: 1 while anything starts from one that holds it
+  envstore upgrade --using 'urllib3<2.2.2' -P urllib3
+
+Retained generations are listed and do not count for --exit-code: nothing starts from them unless a pack is rolled back.";
 
 /// `logs --help`, above.
 pub const LOGS: &str = "\

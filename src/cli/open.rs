@@ -22,6 +22,8 @@ pub struct How {
     pub origin: Option<std::path::PathBuf>,
     /// Lock again.
     pub upgrade: bool,
+    /// With `upgrade`: only these distributions.
+    pub only: Vec<String>,
     /// Build again.
     pub rebuild: bool,
 }
@@ -93,6 +95,7 @@ pub fn ensure(
         .map_or_else(Ensure::recorded, Ensure::new)
         .origin(how.origin.clone())
         .upgrade(how.upgrade)
+        .upgrade_only(how.only.clone())
         .rebuild(how.rebuild)
         // Who asks by hand may have mended what failed a minute ago.
         .retry_failed(true)

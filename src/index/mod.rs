@@ -18,6 +18,7 @@ pub mod collection;
 pub mod components;
 pub mod envs;
 pub mod interpreters;
+pub mod roots;
 
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

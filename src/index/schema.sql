@@ -123,6 +123,7 @@ CREATE INDEX bindings_env ON bindings (env);
 CREATE TABLE pins (
   name  TEXT PRIMARY KEY,
   env   INTEGER NOT NULL REFERENCES envs ON DELETE RESTRICT,
+  at    TEXT NOT NULL,
   until TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pins_env ON pins (env);

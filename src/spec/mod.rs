@@ -13,6 +13,7 @@ mod place;
 pub mod pylock;
 pub mod range;
 pub mod requirements;
+pub mod selector;
 pub mod source;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use range::InterpreterRange;
+pub use selector::Selector;
 
 use crate::digest::{Canonical, SpecDigest};
 use crate::pack::PackRef;

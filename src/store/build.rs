@@ -46,6 +46,8 @@ pub(super) struct Order<'a> {
     pub given: Option<&'a Lock>,
     /// Versions to prefer, `name==version`, instead of the settings'. What the declaration became is neither asked nor noted.
     pub like: Option<&'a [String]>,
+    /// `name==version` that locking leaves where they are, where that is possible.
+    pub stay: &'a [String],
     /// Lock again although the spec became an environment before.
     pub relock: bool,
     /// Build again although the key's environment stands.

@@ -41,6 +41,7 @@ pub struct Ensure {
     spec: Option<Spec>,
     origin: Option<PathBuf>,
     upgrade: bool,
+    only: Vec<String>,
     rebuild: bool,
     like: Option<Vec<String>>,
     retry_failed: bool,
@@ -74,6 +75,12 @@ impl Ensure {
     /// Locks again, to the newest versions the declaration allows.
     pub fn upgrade(mut self, upgrade: bool) -> Self {
         self.upgrade = upgrade;
+        self
+    }
+
+    /// With [`Ensure::upgrade`]: only these distributions, by normalised name; the others stay where that is possible. None: all.
+    pub fn upgrade_only(mut self, names: Vec<String>) -> Self {
+        self.only = names;
         self
     }
 
@@ -205,6 +212,7 @@ impl Store {
             self.refuse_what_failed(&request.spec, &interpreter)?;
         }
         let kept = self.kept_lock(request, before, &interpreter);
+        let stay = self.stay_at(before, &request.ask.only)?;
         let settings = &self.0.settings.install;
         let progress = |what: &str| {
             if let Some(progress) = &request.ask.progress {
@@ -220,6 +228,7 @@ impl Store {
             progress: &progress,
             given: kept.as_ref(),
             like: request.ask.like.as_deref(),
+            stay: &stay,
             relock: request.ask.upgrade,
             rebuild: request.ask.rebuild,
         };

@@ -90,6 +90,9 @@ impl Store {
         if let Some(like) = order.like {
             return Ok(like.to_vec());
         }
+        if !order.stay.is_empty() {
+            return Ok(order.stay.to_vec());
+        }
         Ok(match &self.0.settings.lock.prefer {
             Prefer::Newest => Vec::new(),
             Prefer::Store => {
@@ -102,6 +105,20 @@ impl Store {
                 text.lines().map(str::to_owned).collect()
             }
         })
+    }
+
+    /// The lock a declaration becomes now. Builds nothing, notes nothing.
+    pub(super) fn lock_now(&self, order: &Order<'_>) -> Result<Lock> {
+        if order.spec.is_empty() {
+            return Ok(Lock::default());
+        }
+        let interpreter = order.interpreter.digest();
+        let guard_path = self.0.layout.guard_spec(&order.spec.digest(), &interpreter);
+        let mut guard = self.wait(vec![guard_path.clone()], Mode::Exclusive, "the same declaration", order)?;
+        let mut workshop = Workshop::new(self, &guard_name(&guard_path), order)?;
+        workshop.preferences = self.preferences(order)?;
+        guard.sign("locking", workshop.log.path());
+        order.runtime.lock(&workshop.job(order), order.spec)
     }
 
     fn make_given(&self, order: &Order<'_>, lock: &Lock) -> Result<Made> {

@@ -28,10 +28,13 @@ pub mod remove;
 pub mod report;
 pub mod resolve;
 pub mod rollback;
+mod running;
 pub mod runtime;
 pub mod sweep;
 mod trim_cache;
+pub mod upgrade;
 pub mod verify;
+pub mod who_uses;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};

@@ -2,6 +2,9 @@
 //!
 //! Bytes and seconds are numbers, times RFC 3339 in UTC, names in snake case.
 
+mod roots;
+mod upgrade;
+
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -14,6 +17,9 @@ use crate::interpreter::InterpreterIdentity;
 use crate::pack::PackRef;
 use crate::spec::Spec;
 use crate::store::runtime::Distribution;
+
+pub use roots::{Match, Process, Role, WhoUses};
+pub use upgrade::Upgraded;
 
 /// How a pack came to its environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,7 +13,8 @@ use super::build::Order;
 use super::ensure::{Progress, changes};
 use super::make::Made;
 use super::report::{Cause, Outcome, RolledBack};
-use super::runtime::{Distribution, Runtime};
+use super::runtime::Runtime;
+use super::upgrade::distributions;
 use crate::cancel::Cancel;
 use crate::digest::InterpreterDigest;
 use crate::error::{Error, Result};
@@ -200,6 +201,7 @@ impl Store {
             progress: &progress,
             given: Some(&lock),
             like: None,
+            stay: &[],
             relock: false,
             rebuild,
         })
@@ -210,15 +212,7 @@ impl Store {
             let from = before.map(|bound| envs::distributions(db, bound.env.id)).transpose()?.unwrap_or_default();
             let to = match way {
                 Way::Stands(env) => envs::distributions(db, env.id)?,
-                Way::Again { lock, .. } => lock
-                    .packages
-                    .iter()
-                    .map(|package| Distribution {
-                        name: package.name.clone(),
-                        version: package.version.clone(),
-                        from_source: package.artifact.is_source(),
-                    })
-                    .collect(),
+                Way::Again { lock, .. } => distributions(lock),
             };
             Ok(changes(&from, &to))
         })

@@ -104,7 +104,7 @@ pub struct Job<'a> {
     pub progress: &'a (dyn Fn(&str) + Sync),
     /// Derived files that the store has.
     pub derived: &'a dyn DerivedFiles,
-    /// Versions the lock should prefer, as `name==version`, where the settings say so.
+    /// Versions the lock should prefer, as `name==version`, before what the settings' file prefers.
     pub preferences: &'a [String],
 }
 

@@ -21,3 +21,4 @@ mod share;
 mod sites;
 mod support;
 mod together;
+mod upgrade;

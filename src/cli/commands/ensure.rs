@@ -46,7 +46,8 @@ pub fn run(context: &Context, args: &Ensure) -> Outcome {
         let (progress, pack) = (Arc::clone(&progress), pack.clone());
         Arc::new(move |what: &str| progress.phase(pack.as_str(), what))
     };
-    let how = How { origin: None, upgrade: args.upgrade, rebuild: args.rebuild };
+    let only = args.only.iter().map(|name| name.name().to_owned()).collect();
+    let how = How { origin: None, upgrade: args.upgrade, only, rebuild: args.rebuild };
     let result = open::ensure(&store, pack, spec, &how, on_phase, signals.cancel());
     progress.clear();
     match result {

@@ -18,7 +18,9 @@ mod resolve;
 mod rollback;
 mod show;
 mod sync;
+mod upgrade;
 mod verify;
+mod who_uses;
 
 use std::path::Path;
 
@@ -36,10 +38,12 @@ pub fn run(context: &Context, command: Command) -> Outcome {
         Command::Resolve(args) => resolve::run(context, &args),
         Command::Exec(args) => exec::run(context, &args),
         Command::Sync(args) => sync::run(context, &args),
+        Command::Upgrade(args) => upgrade::run(context, &args),
         Command::List(args) => list::run(context, &args),
         Command::Show(args) => show::run(context, &args),
         Command::History(args) => history::run(context, &args),
         Command::Rollback(args) => rollback::run(context, &args),
+        Command::WhoUses(args) => who_uses::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),
         Command::Export(args) => export::run(context, &args),
         Command::Checkout(args) => checkout::run(context, &args),

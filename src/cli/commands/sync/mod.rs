@@ -6,7 +6,7 @@
 mod missing;
 mod preview;
 mod report;
-mod work;
+pub mod work;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,0 +1,82 @@
+//! What names an environment: bindings of every age, pins and links; and what distributions are where.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::{EnvRow, envs, from_word, parsed};
+use crate::pack::PackRef;
+use crate::store::report::Cause;
+
+/// A generation that names an environment.
+#[derive(Debug, Clone)]
+pub struct BindingRoot {
+    /// The pack.
+    pub pack: PackRef,
+    /// The generation's number.
+    pub generation: u64,
+    /// Whether it is the pack's current one.
+    pub current: bool,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// A pin.
+#[derive(Debug, Clone)]
+pub struct PinRoot {
+    /// Its name.
+    pub name: String,
+    /// Since when.
+    pub at: Timestamp,
+    /// Until when it counts; none: until it is taken away.
+    pub until: Option<Timestamp>,
+}
+
+/// The generations that name an environment, current ones first, then by pack.
+pub fn bindings_of(db: &Connection, env: i64) -> rusqlite::Result<Vec<BindingRoot>> {
+    db.prepare_cached(
+        "SELECT p.ref, b.generation, b.generation IS p.generation AS current, b.at, b.cause
+         FROM bindings b JOIN packs p ON p.id = b.pack WHERE b.env = ?1 ORDER BY current DESC, p.ref, b.generation DESC",
+    )?
+    .query_map([env], |row| {
+        Ok(BindingRoot {
+            pack: pack_ref(row)?,
+            generation: row.get::<_, i64>("generation")?.cast_unsigned(),
+            current: row.get("current")?,
+            at: parsed(row, "at")?,
+            cause: from_word(row, "cause")?,
+        })
+    })?
+    .collect()
+}
+
+/// The pins that name an environment, by name.
+pub fn pins_of(db: &Connection, env: i64) -> rusqlite::Result<Vec<PinRoot>> {
+    db.prepare_cached("SELECT name, at, until FROM pins WHERE env = ?1 ORDER BY name")?
+        .query_map([env], |row| {
+            let until: Option<String> = row.get("until")?;
+            let until = until.map(|text| text.parse()).transpose();
+            Ok(PinRoot {
+                name: row.get("name")?,
+                at: parsed(row, "at")?,
+                until: until.map_err(|error: jiff::Error| super::corrupt_column("until", &error))?,
+            })
+        })?
+        .collect()
+}
+
+/// Every environment that holds a distribution, with the version it holds.
+pub fn holding(db: &Connection, distribution: &str) -> rusqlite::Result<Vec<(EnvRow, String)>> {
+    let sql = format!(
+        "SELECT {}, d.version FROM env_distributions d JOIN envs e ON e.id = d.env
+         JOIN interpreters i ON i.id = e.interpreter WHERE d.name = ?1 AND e.state <> 'deleting' ORDER BY e.id",
+        envs::COLUMNS
+    );
+    db.prepare(&sql)?.query_map(params![distribution], |row| Ok((envs::env(row)?, row.get("version")?)))?.collect()
+}
+
+pub(super) fn pack_ref(row: &rusqlite::Row<'_>) -> rusqlite::Result<PackRef> {
+    let text: String = row.get("ref")?;
+    PackRef::new(text).map_err(|error| super::corrupt_column("ref", &error))
+}
