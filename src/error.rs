@@ -219,6 +219,10 @@ pub enum Error {
     #[error("no environment matches `{0}`")]
     NoEnv(String),
 
+    /// No such pin.
+    #[error("there is no pin `{0}`")]
+    NoPin(String),
+
     /// A pack has no such generation.
     #[error("{}", no_generation(pack, *wanted, kept))]
     NoGeneration {
@@ -374,9 +378,12 @@ impl Error {
             Self::Timeout { .. } => Kind::Timeout,
             Self::Busy { .. } => Kind::Busy,
             Self::Interrupted { .. } => Kind::Interrupted,
-            Self::NoPack(_) | Self::NoEnv(_) | Self::NoGeneration { .. } | Self::NoLog(_) | Self::NoStore { .. } => {
-                Kind::NotFound
-            }
+            Self::NoPack(_)
+            | Self::NoEnv(_)
+            | Self::NoPin(_)
+            | Self::NoGeneration { .. }
+            | Self::NoLog(_)
+            | Self::NoStore { .. } => Kind::NotFound,
             Self::NotPermitted { .. } => Kind::NotPermitted,
             Self::UnsupportedFilesystem { .. } => Kind::UnsupportedFilesystem,
             Self::UnsupportedFormat { .. } => Kind::UnsupportedFormat,

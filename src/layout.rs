@@ -138,6 +138,11 @@ impl Layout {
         self.dir("bindings").join(&name[..2]).join(&name[2..])
     }
 
+    /// A pin's file: the name's BLAKE3 names it, the name is inside.
+    pub fn pin(&self, name: &str) -> PathBuf {
+        self.dir("pins").join(blake3::hash(name.as_bytes()).to_hex().as_str())
+    }
+
     /// A lock file (PEP 751), named by its digest.
     pub fn lock(&self, digest: &LockDigest) -> PathBuf {
         self.dir("locks").join(format!("{digest}.toml"))

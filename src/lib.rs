@@ -53,6 +53,7 @@ pub mod lock;
 pub mod manifest;
 pub mod objects;
 pub mod pack;
+pub mod pin;
 pub mod placeholder;
 pub mod process;
 pub mod runtime;

@@ -14,6 +14,7 @@ use super::{help, units};
 use crate::pack::PackRef;
 use crate::settings::MinFree;
 use crate::spec::Selector;
+use crate::store::What;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().effects(Effects::BOLD))
@@ -144,6 +145,18 @@ pub enum Command {
     /// Give a pack the environment of an earlier generation again
     #[command(long_about = help::ROLLBACK, after_long_help = help::ROLLBACK_AFTER)]
     Rollback(Rollback),
+    /// Compare two packs, environments or generations
+    #[command(long_about = help::DIFF, after_long_help = help::DIFF_AFTER)]
+    Diff(Diff),
+    /// Say what keeps an environment
+    #[command(long_about = help::WHY, after_long_help = help::WHY_AFTER)]
+    Why(Why),
+    /// Keep an environment under a name
+    #[command(long_about = help::PIN, after_long_help = help::PIN_AFTER)]
+    Pin(Pin),
+    /// Take a pin away
+    #[command(long_about = help::UNPIN, after_long_help = help::UNPIN_AFTER)]
+    Unpin(Unpin),
     /// Say whose environments hold a distribution
     #[command(long_about = help::WHO_USES, after_long_help = help::WHO_USES_AFTER)]
     WhoUses(WhoUses),
@@ -409,6 +422,63 @@ pub struct Rollback {
     pub dry_run: bool,
 }
 
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// A pack's reference, or `env:` and at least 8 characters of a key
+    #[arg(value_name = "A", value_parser = parse_what)]
+    pub a: What,
+
+    /// The other; without it A's current generation is compared with an earlier one
+    #[arg(value_name = "B", value_parser = parse_what)]
+    pub b: Option<What>,
+
+    /// A's generation instead of its current one (without B: of the one before it)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub from: Option<u64>,
+
+    /// B's generation instead of its current one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub to: Option<u64>,
+}
+
+/// `why`.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// A pack's reference, or `env:` and at least 8 characters of a key
+    #[arg(value_name = "PACK|ENV", value_parser = parse_what)]
+    pub what: What,
+}
+
+/// `pin`.
+#[derive(Debug, Args)]
+pub struct Pin {
+    /// The pin's name; one that is in use moves
+    pub name: PackRef,
+
+    /// A pack, for the environment it is bound to now, or `env:` and at least 8 characters of a key
+    #[arg(value_name = "PACK|ENV", value_parser = parse_what)]
+    pub what: What,
+
+    /// The last day it counts, UTC (`2027-03-31`), or a time (RFC 3339)
+    #[arg(long, value_name = "DATE", value_parser = units::parse_until)]
+    pub until: Option<jiff::Timestamp>,
+}
+
+/// `unpin`.
+#[derive(Debug, Args)]
+pub struct Unpin {
+    /// The pin's name
+    pub name: PackRef,
+}
+
+fn parse_what(text: &str) -> Result<What, String> {
+    Ok(match text.parse()? {
+        Target::Pack(pack) => What::Pack(pack),
+        Target::Env(prefix) => What::Env(prefix),
+    })
+}
+
 /// `who-uses`.
 #[derive(Debug, Args)]
 pub struct WhoUses {
@@ -599,6 +669,11 @@ mod tests {
             "upgrade --all",
             "upgrade --using urllib3<2.2.2 -P urllib3",
             "ensure aws.s3 --upgrade -P urllib3",
+            "diff a b",
+            "diff a --from 1 --to 2",
+            "why env:abcdefgh",
+            "pin release aws.s3 --until 2027-03-31",
+            "unpin release",
             "who-uses urllib3<2.2.2 --exit-code",
             "logs aws.s3",
             "export aws.s3",
@@ -637,6 +712,8 @@ mod tests {
             "sync p --check --remove-missing",
             "list --stale --all",
             "rollback",
+            "diff",
+            "pin release aws.s3 --until soon",
             "upgrade",
             "upgrade aws.s3 --all",
             "upgrade aws.s3 -P urllib3<2",

@@ -183,6 +183,52 @@ Examples:
 
 Exit code 5: there is no such pack or generation; 1: its interpreter is not on this host any more.";
 
+/// `diff --help`, above.
+pub const DIFF: &str = "\
+Compares what two packs, environments or generations hold: distributions that were added, removed or changed (also another file \
+of the same version), the interpreters, and the options of the declarations. It says why two packs do not share. Locks are compared, so \
+generations whose environments were collected can be asked for too.";
+
+/// `diff --help`, below.
+pub const DIFF_AFTER: &str = "\
+Examples:
+  envstore diff aws.s3                            the current generation against the one before
+  envstore diff aws.s3 --from 2 --to 5
+  envstore diff aws.s3 web                        why do they not share?
+  envstore diff env:mfrggzdf env:nbswy3dp";
+
+/// `why --help`, above.
+pub const WHY: &str = "\
+Lists everything that keeps an environment: the packs bound to it, earlier generations that are retained, pins, and the processes \
+that use it; and what would be free without it.";
+
+/// `why --help`, below.
+pub const WHY_AFTER: &str = "\
+Examples:
+  envstore why aws.s3
+  envstore why env:mfrggzdf";
+
+/// `pin --help`, above.
+pub const PIN: &str = "\
+Keeps an environment under a name until `unpin`, or until a day has passed, whatever becomes of the packs that are bound to it. A pin of a \
+pack keeps the environment that the pack has now.";
+
+/// `pin --help`, below.
+pub const PIN_AFTER: &str = "\
+Examples:
+  envstore pin before-migration aws.s3
+  envstore pin audit env:mfrggzdf --until 2027-03-31";
+
+/// `unpin --help`, above.
+pub const UNPIN: &str = "Takes a pin away. What only it kept goes with the next `gc`.";
+
+/// `unpin --help`, below.
+pub const UNPIN_AFTER: &str = "\
+Examples:
+  envstore unpin before-migration
+
+Exit code 5: there is no such pin.";
+
 /// `who-uses --help`, above.
 pub const WHO_USES: &str = "\
 Lists whose environments hold a distribution of the given versions (PEP 440, pre-releases included): packs, earlier generations \

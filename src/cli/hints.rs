@@ -18,6 +18,9 @@ pub fn hint(failure: &Failure) -> Option<String> {
             Error::NoGeneration { pack, .. } => {
                 return Some(format!("`envstore history {pack}` shows the generations there are"));
             }
+            Error::NoPin(_) => {
+                return Some("`envstore why PACK|ENV` lists the pins of an environment".into());
+            }
             Error::InterpreterGone { .. } => {
                 return Some("install that very interpreter again, or roll back to another generation".into());
             }

@@ -6,6 +6,18 @@ use serde::de::{self, Deserialize, Deserializer};
 
 use crate::settings::MinFree;
 
+/// Reads a day (then its end counts, UTC) or a time in RFC 3339.
+pub fn parse_until(text: &str) -> Result<jiff::Timestamp, String> {
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(at);
+    }
+    let day: jiff::civil::Date =
+        text.parse().map_err(|_| format!("`{text}` is neither a day such as `2027-03-31` nor a time in RFC 3339"))?;
+    let next = day.tomorrow().map_err(|error| error.to_string())?;
+    let midnight = next.to_datetime(jiff::civil::Time::midnight());
+    jiff::tz::Offset::UTC.to_timestamp(midnight).map_err(|error| error.to_string())
+}
+
 /// Reads a duration: numbers with the units `s`, `m`, `h`, `d`, `w`, also several (`1h30m`). A bare `0` is no time.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration: write a number and a unit, such as `30m`, `12h` or `14d`");

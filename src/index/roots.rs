@@ -1,7 +1,7 @@
 //! What names an environment: bindings of every age, pins and links; and what distributions are where.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction, params};
 
 use super::{EnvRow, envs, from_word, parsed};
 use crate::pack::PackRef;
@@ -79,4 +79,26 @@ pub fn holding(db: &Connection, distribution: &str) -> rusqlite::Result<Vec<(Env
 pub(super) fn pack_ref(row: &rusqlite::Row<'_>) -> rusqlite::Result<PackRef> {
     let text: String = row.get("ref")?;
     PackRef::new(text).map_err(|error| super::corrupt_column("ref", &error))
+}
+
+/// Makes a pin, or moves the one of that name.
+pub fn set_pin(tx: &Transaction<'_>, env: i64, pin: &PinRoot) -> rusqlite::Result<()> {
+    let until = pin.until.map(|until| until.to_string());
+    tx.execute(
+        "INSERT OR REPLACE INTO pins (name, env, at, until) VALUES (?1, ?2, ?3, ?4)",
+        params![pin.name, env, pin.at.to_string(), until],
+    )
+    .map(drop)
+}
+
+/// Takes a pin away and says whether there was one.
+pub fn remove_pin(tx: &Transaction<'_>, name: &str) -> rusqlite::Result<bool> {
+    tx.execute("DELETE FROM pins WHERE name = ?1", [name]).map(|rows| rows > 0)
+}
+
+/// Takes away the pins whose time is over. Returns their names.
+pub fn expire_pins(tx: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<Vec<String>> {
+    tx.prepare_cached("DELETE FROM pins WHERE until < ?1 RETURNING name")?
+        .query_map([now.to_string()], |row| row.get(0))?
+        .collect()
 }

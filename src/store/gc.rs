@@ -19,10 +19,11 @@ use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
 use crate::fs::{durable, probe, remove, size};
 use crate::guard::Guard;
-use crate::index::{Candidate, EnvRow, Retention, State, collection, envs, sql};
+use crate::index::{Candidate, EnvRow, Retention, State, collection, envs, roots, sql};
 use crate::layout::EnvName;
 use crate::lease::Lease;
 use crate::manifest::Manifest;
+use crate::pin::PinFile;
 use crate::settings::MinFree;
 
 /// The name in `meta` of the time before which nothing is condemned.
@@ -93,6 +94,11 @@ impl Store {
         let op = "condemn environments";
         let look = |tx: &rusqlite::Transaction<'_>| {
             collection::release_old_generations(tx, keep).map_err(sql(op))?;
+            for name in roots::expire_pins(tx, now).map_err(sql(op))? {
+                if !ask.dry_run {
+                    PinFile::remove(&self.0.layout, &name)?;
+                }
+            }
             let mut plan = Vec::new();
             for Candidate { env, bound, retained, pinned } in collection::candidates(tx).map_err(sql(op))? {
                 // A use in the future is a clock that went back: as young as can be.

@@ -1,11 +1,22 @@
 //! What there is: `list` and `show`.
 
-use super::Store;
+use std::collections::HashMap;
+
 use super::history::newest_first;
-use super::report::{EnvSummary, PackDetails, PackSummary};
+use super::report::{EnvSummary, GenerationSummary, PackDetails, PackSummary, Process, RunningGeneration};
+use super::{Store, running};
 use crate::error::{Error, Result};
 use crate::index::{EnvRow, bindings, envs};
 use crate::pack::PackRef;
+
+/// A pack, which stands for its environment, or an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// The environment a pack is bound to.
+    Pack(PackRef),
+    /// The beginning of a key, at least 8 characters.
+    Env(String),
+}
 
 impl Store {
     /// Every bound pack, by name.
@@ -55,7 +66,11 @@ impl Store {
             let Some(bound) = bindings::resolve(db, pack)? else { return Ok(None) };
             let Some(declaration) = bindings::spec(db, &bound.pack.spec)? else { return Ok(None) };
             let generations = newest_first(bindings::history(db, bound.pack.id)?);
+            let mut shared_with = bindings::packs_of(db, bound.env.id)?;
+            shared_with.retain(|other| other != pack);
             Ok(Some(PackDetails {
+                shared_with,
+                running: running_generations(&generations, running::by_env(&self.0.layout)),
                 pack: pack.clone(),
                 generation: bound.generation,
                 spec: bound.pack.spec,
@@ -74,20 +89,34 @@ impl Store {
     /// # Errors
     /// [`Error::NoEnv`] when none does, or several do.
     pub fn show_env(&self, prefix: &str) -> Result<EnvSummary> {
+        let env = self.find_env(prefix)?;
+        self.0.index.read("show an environment", |db| self.summary(db, env))
+    }
+
+    /// The environment a pack is bound to, or the one that is named.
+    pub(super) fn find(&self, what: &What) -> Result<EnvRow> {
+        match what {
+            What::Pack(pack) => {
+                let bound = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;
+                Ok(bound.ok_or_else(|| Error::NoPack(pack.clone()))?.env)
+            }
+            What::Env(prefix) => self.find_env(prefix),
+        }
+    }
+
+    fn find_env(&self, prefix: &str) -> Result<EnvRow> {
         let no_env = || Error::NoEnv(format!("env:{prefix}"));
         if prefix.len() < 8 {
             return Err(no_env());
         }
-        let found = self.0.index.read("show an environment", |db| {
-            let mut matching = envs::all(db)?;
-            matching.retain(|env| env.key.to_string().starts_with(prefix));
-            let key = matching.first().map(|env| env.key);
-            // Two directories of one key: the one that answers, or the newest.
-            matching.retain(|env| Some(env.key) == key);
-            matching.sort_by_key(|env| (env.state != envs::State::Ready, -env.id));
-            matching.into_iter().next().map(|env| self.summary(db, env)).transpose()
-        })?;
-        found.ok_or_else(no_env)
+        let mut matching = self.0.index.read("look up an environment", envs::all)?;
+        matching.retain(|env| env.key.to_string().starts_with(prefix));
+        let key = matching.first().map(|env| env.key).ok_or_else(no_env)?;
+        if matching.iter().any(|env| env.key != key) {
+            return Err(no_env());
+        }
+        // Two directories of one key: the one that answers, or the newest.
+        matching.into_iter().min_by_key(|env| (env.state != envs::State::Ready, -env.id)).ok_or_else(no_env)
     }
 
     fn summary(&self, db: &rusqlite::Connection, env: EnvRow) -> rusqlite::Result<EnvSummary> {
@@ -110,4 +139,22 @@ impl Store {
             last_used_at: env.last_used_at,
         })
     }
+}
+
+/// The generations whose environments processes use; of several with one environment the newest.
+fn running_generations(
+    generations: &[GenerationSummary],
+    mut processes: HashMap<String, Vec<Process>>,
+) -> Vec<RunningGeneration> {
+    let mut found = Vec::new();
+    for past in generations {
+        let stem = past.env.stem();
+        let names = processes.keys().filter(|name| name.split('.').next() == Some(&stem));
+        let names: Vec<String> = names.cloned().collect();
+        let processes: Vec<Process> = names.iter().filter_map(|name| processes.remove(name)).flatten().collect();
+        if !processes.is_empty() {
+            found.push(RunningGeneration { generation: past.generation, env: past.env, processes });
+        }
+    }
+    found
 }

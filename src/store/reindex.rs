@@ -22,9 +22,11 @@ use crate::error::{Error, Result};
 use crate::fs::durable;
 use crate::fs::lock::Mode;
 use crate::guard::Guard;
+use crate::index::roots::{self, PinRoot};
 use crate::index::{self, Access, Index, NewBinding, bindings, collection, envs, sql};
 use crate::layout::Layout;
 use crate::manifest::Manifest;
+use crate::pin::PinFile;
 
 const GRACE_PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -60,11 +62,12 @@ fn rebuild(layout: &Layout, clock: &dyn Clock) -> Result<Reindexed> {
     let mut found = Reindexed::default();
     let manifests = read_all(&layout.dir("manifests"), Manifest::read, &mut found.findings)?;
     let files = read_all(&layout.dir("bindings"), BindingFile::read, &mut found.findings)?;
+    let pins = read_all(&layout.dir("pins"), PinFile::read, &mut found.findings)?;
     // Built beside and renamed, so that a process killed half-way leaves the old one.
     let staging = layout.dir("staging").join(durable::unique("reindex"));
     fs::create_dir(&staging).map_err(Error::io("create", &staging))?;
     let beside = Layout::new(&staging);
-    let result = fill(&beside, layout, clock, manifests, files, &mut found);
+    let result = fill(&beside, layout, clock, manifests, files, pins, &mut found);
     let result = result.and_then(|()| {
         index::set_aside(layout, &layout.dir("quarantine").join(durable::unique("index")))?;
         for (from, to) in beside.index_files().iter().zip(layout.index_files()) {
@@ -84,6 +87,7 @@ fn fill(
     clock: &dyn Clock,
     manifests: Vec<Manifest>,
     files: Vec<BindingFile>,
+    pins: Vec<PinFile>,
     found: &mut Reindexed,
 ) -> Result<()> {
     Index::create(beside, 0o644)?;
@@ -107,6 +111,16 @@ fn fill(
             found.generations += file.generations.len() as u64;
             bring_back_pack(tx, &file, found).map_err(sql(op))?;
             found.packs += 1;
+        }
+        for pin in pins {
+            let Some(env) = envs::by_key(tx, &pin.key).map_err(sql(op))? else {
+                let message = format!("the environment that pin `{}` keeps is gone", pin.name);
+                found.findings.push(finding("environment_missing", message));
+                continue;
+            };
+            let root = PinRoot { name: pin.name, at: pin.at, until: pin.until };
+            roots::set_pin(tx, env.id, &root).map_err(sql(op))?;
+            found.pins += 1;
         }
         if let Ok(until) = clock.now().checked_add(GRACE_PERIOD) {
             collection::set_meta(tx, GRACE, &until.to_string()).map_err(sql(op))?;

@@ -2,6 +2,7 @@
 //!
 //! Bytes and seconds are numbers, times RFC 3339 in UTC, names in snake case.
 
+mod diff;
 mod roots;
 mod upgrade;
 
@@ -18,7 +19,8 @@ use crate::pack::PackRef;
 use crate::spec::Spec;
 use crate::store::runtime::Distribution;
 
-pub use roots::{Match, Process, Role, WhoUses};
+pub use diff::{Diff, Difference, Side};
+pub use roots::{Match, Pinned, Process, Role, Root, RootKind, RunningGeneration, Unpinned, WhoUses, Why};
 pub use upgrade::Upgraded;
 
 /// How a pack came to its environment.
@@ -244,6 +246,10 @@ pub struct PackDetails {
     pub origin: Option<PathBuf>,
     /// Whether the binding answers another declaration than the last one given.
     pub stale: bool,
+    /// The other packs bound to its environment.
+    pub shared_with: Vec<PackRef>,
+    /// The generations that processes run on now.
+    pub running: Vec<RunningGeneration>,
     /// The environment.
     #[serde(flatten)]
     pub environment: EnvSummary,
@@ -475,6 +481,8 @@ pub struct Reindexed {
     pub packs: u64,
     /// Generations in them.
     pub generations: u64,
+    /// Pins.
+    pub pins: u64,
     /// What could not be read, and why.
     pub findings: Vec<Finding>,
 }

@@ -16,7 +16,7 @@ use super::report::{Cause, Outcome, RolledBack};
 use super::runtime::Runtime;
 use super::upgrade::distributions;
 use crate::cancel::Cancel;
-use crate::digest::InterpreterDigest;
+use crate::digest::{InterpreterDigest, LockDigest};
 use crate::error::{Error, Result};
 use crate::index::{Bound, EnvRow, Generation, bindings, envs};
 use crate::interpreter::Interpreter;
@@ -139,7 +139,7 @@ impl Store {
             return Ok(Way::Stands(Box::new(env.clone())));
         }
         let interpreter = self.interpreter_again(pack, target)?;
-        let lock = self.kept_lock_of(target, self.runtime(interpreter.identity.runtime)?)?;
+        let lock = self.kept_lock_of(&target.lock, self.runtime(interpreter.identity.runtime)?)?;
         let plan = self.plan(&lock, &interpreter)?;
         let outcome = if plan.is_assembly() { Outcome::Assembled } else { Outcome::Built };
         Ok(Way::Again { lock, interpreter: Box::new(interpreter), outcome, rebuild: env.is_some() })
@@ -161,11 +161,12 @@ impl Store {
         })
     }
 
-    fn kept_lock_of(&self, target: &Generation, runtime: &dyn Runtime) -> Result<Lock> {
-        let path = self.0.layout.lock(&target.lock);
+    /// A lock from `locks/`.
+    pub(super) fn kept_lock_of(&self, digest: &LockDigest, runtime: &dyn Runtime) -> Result<Lock> {
+        let path = self.0.layout.lock(digest);
         let corrupt = |reason: String| Error::Corrupt { path: path.clone(), reason };
         let text = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        if target.lock != blake3::hash(&text).into() {
+        if *digest != blake3::hash(&text).into() {
             return Err(corrupt("its content is not the one it is named after".into()));
         }
         let text = String::from_utf8(text).map_err(|error| corrupt(error.to_string()))?;
@@ -179,9 +180,7 @@ impl Store {
                     return Ok(made);
                 }
                 let runtime = self.runtime(env.interpreter.identity.runtime)?;
-                let path = self.0.layout.lock(&env.lock);
-                let text = std::fs::read_to_string(&path).map_err(Error::io("read", &path))?;
-                let lock = runtime.read_lock(&text).map_err(|reason| Error::Corrupt { path, reason })?;
+                let lock = self.kept_lock_of(&env.lock, runtime)?;
                 (lock, env.interpreter.clone(), false)
             }
             Way::Again { lock, interpreter, rebuild, .. } => (lock.clone(), interpreter.as_ref().clone(), *rebuild),

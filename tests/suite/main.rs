@@ -16,6 +16,7 @@ mod objects;
 mod readers;
 mod real_index;
 mod rollback;
+mod roots;
 mod secrets;
 mod share;
 mod sites;

@@ -3,6 +3,7 @@
 mod checkout;
 mod completions;
 mod config;
+mod diff;
 mod doctor;
 mod du;
 mod ensure;
@@ -12,6 +13,7 @@ mod gc;
 mod history;
 mod list;
 mod logs;
+mod pin;
 mod reindex;
 mod remove;
 mod resolve;
@@ -21,6 +23,7 @@ mod sync;
 mod upgrade;
 mod verify;
 mod who_uses;
+mod why;
 
 use std::path::Path;
 
@@ -43,6 +46,10 @@ pub fn run(context: &Context, command: Command) -> Outcome {
         Command::Show(args) => show::run(context, &args),
         Command::History(args) => history::run(context, &args),
         Command::Rollback(args) => rollback::run(context, &args),
+        Command::Diff(args) => diff::run(context, &args),
+        Command::Why(args) => why::run(context, &args),
+        Command::Pin(args) => pin::pin(context, &args),
+        Command::Unpin(args) => pin::unpin(context, &args),
         Command::WhoUses(args) => who_uses::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),
         Command::Export(args) => export::run(context, &args),

@@ -9,7 +9,7 @@ use crate::cli::failure::{Failure, Outcome};
 use crate::cli::style::Paint;
 use crate::cli::{exit, open, units};
 use crate::index::State;
-use crate::store::report::{EnvSummary, PackDetails};
+use crate::store::report::{EnvSummary, PackDetails, Process};
 
 /// Runs `show`.
 pub fn run(context: &Context, args: &Show) -> Outcome {
@@ -54,16 +54,21 @@ fn pack_text(text: &mut String, details: &PackDetails, paint: Paint) {
     text.push('\n');
     env_text(text, &details.environment, paint);
     let _ = writeln!(text, "\n{}", paint.bold("generations"));
+    let running = |generation: u64| {
+        let found = details.running.iter().find(|one| one.generation == generation);
+        found.map(|one| format!("  (runs, pid {})", pids(&one.processes))).unwrap_or_default()
+    };
     for generation in &details.generations {
         let cause = cause(generation.cause);
         let gone = if generation.present { "" } else { "  (not on disk)" };
         let _ = writeln!(
             text,
-            "  {:>4}  {}  {}  {cause}{}",
+            "  {:>4}  {}  {}  {cause}{}{}",
             generation.generation,
             generation.at,
             short(&generation.env),
-            paint.dim(gone)
+            paint.dim(gone),
+            paint.yellow(&running(generation.generation))
         );
     }
 }
@@ -92,4 +97,8 @@ fn env_text(text: &mut String, env: &EnvSummary, paint: Paint) {
         let source = if distribution.from_source { "  (built from source)" } else { "" };
         let _ = writeln!(text, "  {:<width$}  {}{}", distribution.name, distribution.version, paint.dim(source));
     }
+}
+
+fn pids(processes: &[Process]) -> String {
+    processes.iter().map(|process| process.pid.to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -1,9 +1,12 @@
 //! Who needs what: `who-uses`, `why`, pins and links.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::digest::EnvKey;
+use crate::index::State;
 use crate::pack::PackRef;
 
 /// A process that uses an environment.
@@ -66,4 +69,92 @@ pub enum Role {
     Running,
     /// An earlier generation of a pack names it.
     Retained,
+}
+
+/// What `why` answers.
+#[derive(Debug, Clone, Serialize)]
+pub struct Why {
+    /// The environment.
+    pub env: EnvKey,
+    /// Its directory.
+    pub path: PathBuf,
+    /// `ready`, `condemned`, `deleting` or `corrupt`.
+    pub state: State,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// What only it holds: what would be free without its roots.
+    pub unique_bytes: u64,
+    /// What keeps it; nothing: the next `gc` may take it.
+    pub roots: Vec<Root>,
+}
+
+/// Something that keeps an environment.
+#[derive(Debug, Clone, Serialize)]
+pub struct Root {
+    /// What it is.
+    pub kind: RootKind,
+    /// The pack, the pin's name or the process's command line.
+    pub name: String,
+    /// The pack's generation.
+    pub generation: Option<u64>,
+    /// The process.
+    pub pid: Option<u32>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// Until when, for a pin that ends by itself.
+    pub until: Option<Timestamp>,
+}
+
+impl Root {
+    /// One of which no more is known.
+    pub(crate) fn new(kind: RootKind, name: &str) -> Self {
+        Self { kind, name: name.to_owned(), generation: None, pid: None, since: None, until: None }
+    }
+}
+
+/// What keeps an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RootKind {
+    /// A pack is bound to it.
+    Binding,
+    /// An earlier generation of a pack, for as long as it is retained.
+    Generation,
+    /// A pin.
+    Pin,
+    /// A process that holds a lease.
+    Lease,
+    /// A process that shows signs of using it and holds no lease.
+    Process,
+}
+
+/// What `pin` did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Pinned {
+    /// The pin's name.
+    pub name: String,
+    /// The environment.
+    pub env: EnvKey,
+    /// Its directory.
+    pub path: PathBuf,
+    /// Until when it counts.
+    pub until: Option<Timestamp>,
+}
+
+/// What `unpin` did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Unpinned {
+    /// The pin's name.
+    pub name: String,
+}
+
+/// A generation that processes run on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunningGeneration {
+    /// Which; of several with one environment the newest.
+    pub generation: u64,
+    /// Its environment.
+    pub env: EnvKey,
+    /// The processes.
+    pub processes: Vec<Process>,
 }

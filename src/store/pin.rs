@@ -1,0 +1,57 @@
+//! `pin` and `unpin`: a person's name for an environment keeps it.
+
+use jiff::Timestamp;
+
+use super::Store;
+use super::inspect::What;
+use super::report::{Pinned, Unpinned};
+use crate::error::{Error, Result};
+use crate::index::roots::{self, PinRoot};
+use crate::index::{State, collection, envs, sql};
+use crate::pack::PackRef;
+use crate::pin::{PinFile, VERSION};
+
+impl Store {
+    /// Keeps the environment that a pack is bound to now, or an environment by the beginning of its key, under a name. A
+    /// name that is in use moves. The name follows the rules of a pack's.
+    ///
+    /// # Errors
+    /// [`Error::NoPack`], [`Error::NoEnv`], also when it was collected meanwhile.
+    pub fn pin(&self, name: &PackRef, what: &What, until: Option<Timestamp>) -> Result<Pinned> {
+        self.require_owner("pin an environment")?;
+        let env = self.find(what)?;
+        let now = self.0.clock.now();
+        let op = "pin an environment";
+        let key = env.key.to_string();
+        self.0.index.write(op, |tx| {
+            // A condemned environment is taken back by whoever wants it.
+            if !envs::set_state(tx, env.id, &[State::Ready, State::Condemned], State::Ready).map_err(sql(op))? {
+                return Err(Error::NoEnv(format!("env:{key}")));
+            }
+            let pin = PinRoot { name: name.as_str().into(), at: now, until };
+            roots::set_pin(tx, env.id, &pin).map_err(sql(op))?;
+            collection::event(tx, now, "pinned", None, Some(name.as_str()), (None, Some(&key))).map_err(sql(op))?;
+            // Before the commit: an index that is lost afterwards finds it.
+            PinFile { version: VERSION, name: pin.name, key: env.key, at: now, until }.write(&self.0.layout)
+        })?;
+        Ok(Pinned { name: name.as_str().into(), env: env.key, path: self.0.layout.env(&env.name), until })
+    }
+
+    /// Takes a pin away. What only it kept is collected by the next [`Store::gc`].
+    ///
+    /// # Errors
+    /// [`Error::NoPin`].
+    pub fn unpin(&self, name: &PackRef) -> Result<Unpinned> {
+        self.require_owner("take a pin away")?;
+        let now = self.0.clock.now();
+        let op = "take a pin away";
+        self.0.index.write(op, |tx| {
+            if !roots::remove_pin(tx, name.as_str()).map_err(sql(op))? {
+                return Err(Error::NoPin(name.as_str().into()));
+            }
+            collection::event(tx, now, "unpinned", None, Some(name.as_str()), (None, None)).map_err(sql(op))?;
+            PinFile::remove(&self.0.layout, name.as_str())
+        })?;
+        Ok(Unpinned { name: name.as_str().into() })
+    }
+}
