@@ -244,6 +244,13 @@ pub struct Ensure {
     #[arg(long)]
     pub rebuild: bool,
 
+    /// Prefer the versions of this virtual environment, where the declaration allows them
+    ///
+    /// The answer says how many stayed, and which could not. An environment that answers the declaration already stays
+    /// as it is; with --upgrade it is locked again.
+    #[arg(long, value_name = "VENV", value_hint = ValueHint::DirPath)]
+    pub like: Option<PathBuf>,
+
     /// Exit 0 if the pack keeps its environment and that still answers the declaration
     #[arg(long)]
     pub allow_kept: bool,
@@ -301,6 +308,10 @@ pub struct Sync {
     /// Change nothing; exit 1 if a pack's environment does not answer its declaration
     #[arg(long, conflicts_with = "remove_missing")]
     pub check: bool,
+
+    /// Prefer the versions of the virtual environment DIR/PACK, where there is one, for each pack
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub like: Option<PathBuf>,
 
     /// Also remove the packs that were found under these paths before and are not there any more
     #[arg(long)]
@@ -655,7 +666,7 @@ mod tests {
         for line in [
             "ensure aws.s3",
             "ensure aws.s3 -r a.txt -r b.txt --with six -c c.txt --python 3.11 --no-deps",
-            "ensure aws.s3 --from packs/aws --python >=3.9,<3.12 --upgrade --rebuild --allow-kept",
+            "ensure aws.s3 --from packs/aws --python >=3.9,<3.12 --upgrade --rebuild --allow-kept --like venv",
             "which aws.s3",
             "exec aws.s3 -- python -c pass --store x",
             "sync packs list.jsonl -j 4 --remove-missing --yes --share-with group",

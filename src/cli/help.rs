@@ -57,6 +57,8 @@ Examples:
   envstore ensure aws.s3 --from pyproject.toml --extra s3
   envstore ensure fetch --from fetch.py           a script with `# /// script` metadata
   envstore ensure aws.s3 --upgrade                newer versions, same declaration
+  envstore ensure aws.s3 -r requirements.txt --like /opt/venvs/aws
+                                                  the versions of a virtual environment, where they fit
   envstore ensure plain -r /dev/null              a pack without dependencies
 
 If it fails the pack keeps the environment it had (outcome `kept`), and the exit code is that of the failure. With \

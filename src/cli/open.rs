@@ -8,7 +8,7 @@ use super::failure::Failure;
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::pack::PackRef;
-use crate::runtime::python::Python;
+use crate::runtime::python::{Python, venv};
 use crate::settings::Settings;
 use crate::spec::Spec;
 use crate::store::report::Ensured;
@@ -26,6 +26,8 @@ pub struct How {
     pub only: Vec<String>,
     /// Build again.
     pub rebuild: bool,
+    /// Prefer the versions of this virtual environment.
+    pub like: Option<std::path::PathBuf>,
 }
 
 /// What is told while `ensure` works: what is being done, e.g. `installing 12 packages`.
@@ -91,12 +93,14 @@ pub fn ensure(
     on_phase: OnPhase,
     cancel: &Cancel,
 ) -> Result<Ensured, NotEnsured> {
+    let like = how.like.as_deref().map(venv::versions).transpose().map_err(|error| NotEnsured { error, kept: None })?;
     let ask = spec
         .map_or_else(Ensure::recorded, Ensure::new)
         .origin(how.origin.clone())
         .upgrade(how.upgrade)
         .upgrade_only(how.only.clone())
         .rebuild(how.rebuild)
+        .like(like)
         // Who asks by hand may have mended what failed a minute ago.
         .retry_failed(true)
         .on_progress(on_phase);

@@ -16,7 +16,7 @@ use super::Store;
 use super::bind::Binding;
 use super::build::Order;
 use super::make::Made;
-use super::report::{Cause, Change, Ensured, Outcome};
+use super::report::{Cause, Change, Ensured, Likeness, Outcome};
 use super::resolve::EnvHandle;
 use super::runtime::Distribution;
 use crate::cancel::Cancel;
@@ -166,14 +166,36 @@ impl Store {
             None => self.recorded(pack)?,
         };
         let request = Request { pack, spec, origin, ask, cancel, started };
-        if let Some(ready) = self.hit(&request, before.as_ref())? {
-            return Ok(ready);
+        let mut ready = match self.hit(&request, before.as_ref())? {
+            Some(ready) => ready,
+            None => {
+                self.require_owner("make an environment")?;
+                self.miss(&request, before.as_ref()).map_err(|error| {
+                    let kept = before.and_then(|before| self.keep(&request, &before));
+                    EnsureError { error, kept: kept.map(Box::new) }
+                })?
+            }
+        };
+        if let Some(like) = &ask.like {
+            ready.report.like = Some(self.likeness(pack, like)?);
         }
-        self.require_owner("make an environment")?;
-        self.miss(&request, before.as_ref()).map_err(|error| {
-            let kept = before.and_then(|before| self.keep(&request, &before));
-            EnsureError { error, kept: kept.map(Box::new) }
-        })
+        Ok(ready)
+    }
+
+    /// What became of the versions to prefer in what a pack is bound to.
+    fn likeness(&self, pack: &PackRef, like: &[String]) -> Result<Likeness> {
+        let now = self.0.index.read("look up distributions", |db| {
+            let bound = bindings::resolve(db, pack)?;
+            bound.map_or(Ok(Vec::new()), |bound| envs::distributions(db, bound.env.id))
+        })?;
+        let preferred = |name: &str| {
+            let mut versions = like.iter().filter_map(|line| line.split_once("=="));
+            versions.find(|(preferred, _)| *preferred == name).map(|(_, version)| version.to_owned())
+        };
+        let changes =
+            now.iter().map(|d| Change { name: d.name.clone(), from: preferred(&d.name), to: Some(d.version.clone()) });
+        let changes: Vec<Change> = changes.filter(|change| change.from != change.to).collect();
+        Ok(Likeness { stayed: now.len() - changes.len(), changes })
     }
 
     /// Whether a binding answers a declaration as it stands, so that `ensure` would be a hit. Starts nothing, writes nothing.
@@ -350,6 +372,7 @@ fn report(request: &Request<'_>, bound: &Bound, handle: &EnvHandle, outcome: Out
         answers_current_spec: bound.answers == spec,
         spec,
         changes: Vec::new(),
+        like: None,
         elapsed_ms: u64::try_from(request.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         log: None,
     }

@@ -66,6 +66,15 @@ pub struct Change {
     pub to: Option<String>,
 }
 
+/// How far an environment has the versions that were to be preferred.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Likeness {
+    /// How many distributions have the preferred version.
+    pub stayed: usize,
+    /// Those that have another one (`from` is the preferred one), or that were not among the preferred (no `from`).
+    pub changes: Vec<Change>,
+}
+
 /// What `ensure` answers.
 #[derive(Debug, Clone, Serialize)]
 pub struct Ensured {
@@ -87,6 +96,9 @@ pub struct Ensured {
     pub spec: SpecDigest,
     /// What changed against the pack's environment before.
     pub changes: Vec<Change>,
+    /// What became of the versions to prefer, where some were given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<Likeness>,
     /// Milliseconds it took.
     pub elapsed_ms: u64,
     /// The build's output, where there was a build.

@@ -12,6 +12,7 @@ mod filesystems;
 mod index;
 mod installers;
 mod leave;
+mod like;
 mod objects;
 mod readers;
 mod real_index;

@@ -47,7 +47,7 @@ pub fn run(context: &Context, args: &Ensure) -> Outcome {
         Arc::new(move |what: &str| progress.phase(pack.as_str(), what))
     };
     let only = args.only.iter().map(|name| name.name().to_owned()).collect();
-    let how = How { origin: None, upgrade: args.upgrade, only, rebuild: args.rebuild };
+    let how = How { origin: None, upgrade: args.upgrade, only, rebuild: args.rebuild, like: args.like.clone() };
     let result = open::ensure(&store, pack, spec, &how, on_phase, signals.cancel());
     progress.clear();
     match result {
@@ -116,6 +116,13 @@ fn tell(context: &Context, ensured: &Ensured) {
         for change in changes {
             text.push('\n');
             text.push_str(&format!("  {}", change_line(change)));
+        }
+    }
+    if let Some(like) = &ensured.like {
+        text.push_str(&format!("\n  {} as in the other environment", count(like.stayed as u64, "distribution")));
+        text.push_str(if like.changes.is_empty() { "" } else { ", and not:" });
+        for change in &like.changes {
+            text.push_str(&format!("\n  {}", change_line(change)));
         }
     }
     context.out.note(&text);

@@ -36,6 +36,7 @@ pub(crate) mod tidy;
 pub(crate) mod tool;
 pub(crate) mod trust;
 pub(crate) mod uv;
+pub(crate) mod venv;
 
 use std::path::Path;
 

@@ -8,7 +8,7 @@ mod preview;
 mod report;
 pub mod work;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,6 +30,9 @@ use report::{Report, Row, Status};
 pub fn run(context: &Context, args: &Sync) -> Outcome {
     let began = Instant::now();
     let config = context.config()?;
+    if let Some(like) = args.like.as_deref().filter(|like| !like.is_dir()) {
+        return Err(Failure::usage(format!("`{}` is no directory of virtual environments", like.display())));
+    }
     let found = declare::find(&args.paths, config.settings.install.pack_options)?;
     warn(context, &found);
     if args.dry_run || args.check {
@@ -40,7 +43,7 @@ pub fn run(context: &Context, args: &Sync) -> Outcome {
     let leaving = missing::find(args, &found, || Ok(store.list()?))?;
     missing::confirm(context, args, &leaving)?;
     let cancel = context.signals()?.cancel();
-    let mut rows = ensure_all(context, &store, &found, args.jobs.into(), cancel);
+    let mut rows = ensure_all(context, &store, &found, args, cancel);
     for pack in leaving.packs {
         rows.push(remove(&store, &pack.pack, pack.origin.as_deref(), cancel));
     }
@@ -64,18 +67,18 @@ fn warn(context: &Context, found: &[Found]) {
 }
 
 /// Works through the packs with some threads and returns a row for each, in their order.
-fn ensure_all(context: &Context, store: &Store, found: &[Found], jobs: usize, cancel: &Cancel) -> Vec<Row> {
+fn ensure_all(context: &Context, store: &Store, found: &[Found], args: &Sync, cancel: &Cancel) -> Vec<Row> {
     let paint = context.out.paint_err;
     let progress = Arc::new(Progress::new(context.progress(), found.len(), paint.is_on()));
     let order = work::order(found.iter().map(|one| one.result.as_ref().ok().map(|d| d.spec.digest())));
-    let rows = work::each(&order, jobs, |index| {
+    let rows = work::each(&order, args.jobs.into(), |index| {
         let one = &found[index];
         // What could not be read, and what an interruption leaves undone, does not show as work.
         let starts = one.result.is_ok() && !cancel.is_cancelled();
         if starts {
             progress.begin(&one.name);
         }
-        let row = ensure_one(store, one, &progress, cancel);
+        let row = ensure_one(store, one, args.like.as_deref(), &progress, cancel);
         // An interruption is told once, below the table.
         if row.is_interrupted() {
             progress.leave(&one.name);
@@ -91,7 +94,7 @@ fn ensure_all(context: &Context, store: &Store, found: &[Found], jobs: usize, ca
         .collect()
 }
 
-fn ensure_one(store: &Store, found: &Found, progress: &Arc<Progress>, cancel: &Cancel) -> Row {
+fn ensure_one(store: &Store, found: &Found, like: Option<&Path>, progress: &Arc<Progress>, cancel: &Cancel) -> Row {
     let began = Instant::now();
     let declaration = match &found.result {
         Ok(declaration) => declaration,
@@ -101,7 +104,12 @@ fn ensure_one(store: &Store, found: &Found, progress: &Arc<Progress>, cancel: &C
     if let Err(error) = cancel.check("waiting for its turn") {
         return Row::failed(found, &about(error));
     }
-    let row = match ensure(store, declaration, &found.name, progress, cancel) {
+    let how = How {
+        origin: declaration.origin.clone(),
+        like: like.and_then(|like| like_of(like, &declaration.pack)),
+        ..How::default()
+    };
+    let row = match ensure(store, declaration, &how, &found.name, progress, cancel) {
         Ok(ensured) => Row::ready(found, &ensured),
         Err(NotEnsured { error, kept: None }) => Row::failed(found, &about(error)),
         Err(NotEnsured { error, kept: Some(kept) }) => Row::kept(found, &kept, &about(error)),
@@ -112,14 +120,20 @@ fn ensure_one(store: &Store, found: &Found, progress: &Arc<Progress>, cancel: &C
 fn ensure(
     store: &Store,
     declaration: &Declaration,
+    how: &How,
     name: &str,
     progress: &Arc<Progress>,
     cancel: &Cancel,
 ) -> Result<Ensured, NotEnsured> {
-    let how = How { origin: declaration.origin.clone(), ..How::default() };
     let (progress, name) = (Arc::clone(progress), name.to_owned());
     let on_phase = Arc::new(move |what: &str| progress.phase(&name, what));
-    open::ensure(store, &declaration.pack, Some(declaration.spec.clone()), &how, on_phase, cancel)
+    open::ensure(store, &declaration.pack, Some(declaration.spec.clone()), how, on_phase, cancel)
+}
+
+/// The virtual environment that a pack had, by the pack's name.
+fn like_of(dir: &Path, pack: &PackRef) -> Option<PathBuf> {
+    let is_name = !pack.as_str().contains('/') && !pack.as_str().starts_with('.');
+    is_name.then(|| dir.join(pack.as_str())).filter(|venv| venv.is_dir())
 }
 
 fn remove(store: &Store, pack: &PackRef, origin: Option<&Path>, cancel: &Cancel) -> Row {

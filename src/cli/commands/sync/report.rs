@@ -18,7 +18,7 @@ use crate::cli::units;
 use crate::digest::EnvKey;
 use crate::error::{Kind, Result};
 use crate::pack::PackRef;
-use crate::store::report::{Ensured, Outcome, PackSummary, Removed};
+use crate::store::report::{Ensured, Likeness, Outcome, PackSummary, Removed};
 
 /// How many of the installer's last lines stand below the table for each failure; the log has all.
 const TAIL: usize = 8;
@@ -48,6 +48,9 @@ pub struct Row {
     pub outcome: Option<Outcome>,
     pub origin: Option<PathBuf>,
     pub error: Option<ErrorObject>,
+    /// What became of the versions to prefer, where there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<Likeness>,
     #[serde(skip)]
     pub millis: u64,
     /// The failure as people read it.
@@ -58,12 +61,22 @@ pub struct Row {
 impl Row {
     pub fn new(pack: &str, status: Status, origin: Option<&Path>) -> Self {
         let origin = origin.map(Path::to_owned);
-        Self { pack: pack.to_owned(), status, env: None, outcome: None, origin, error: None, millis: 0, text: None }
+        Self {
+            pack: pack.to_owned(),
+            status,
+            env: None,
+            outcome: None,
+            origin,
+            error: None,
+            like: None,
+            millis: 0,
+            text: None,
+        }
     }
 
     pub fn ready(found: &Found, ensured: &Ensured) -> Self {
         let row = Self::new(&found.name, Status::Ready, Some(&found.origin));
-        Self { env: Some(ensured.env), outcome: Some(ensured.outcome), ..row }
+        Self { env: Some(ensured.env), outcome: Some(ensured.outcome), like: ensured.like.clone(), ..row }
     }
 
     pub fn kept(found: &Found, kept: &Ensured, failure: &Failure) -> Self {
