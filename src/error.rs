@@ -223,6 +223,10 @@ pub enum Error {
     #[error("there is no pin `{0}`")]
     NoPin(String),
 
+    /// No such link.
+    #[error("`{}` is no link that follows a pack", .0.display())]
+    NoLink(PathBuf),
+
     /// A pack has no such generation.
     #[error("{}", no_generation(pack, *wanted, kept))]
     NoGeneration {
@@ -381,6 +385,7 @@ impl Error {
             Self::NoPack(_)
             | Self::NoEnv(_)
             | Self::NoPin(_)
+            | Self::NoLink(_)
             | Self::NoGeneration { .. }
             | Self::NoLog(_)
             | Self::NoStore { .. } => Kind::NotFound,

@@ -143,6 +143,18 @@ impl Layout {
         self.dir("pins").join(blake3::hash(name.as_bytes()).to_hex().as_str())
     }
 
+    /// A link's file: its path's BLAKE3 names it, the path is inside.
+    pub fn link(&self, path: &Path) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        let name = blake3::hash(path.as_os_str().as_bytes()).to_hex();
+        self.dir("pins").join(format!("{name}.link"))
+    }
+
+    /// Held while links are pointed at what they follow.
+    pub fn guard_links(&self) -> PathBuf {
+        self.dir("guards").join("links")
+    }
+
     /// A lock file (PEP 751), named by its digest.
     pub fn lock(&self, digest: &LockDigest) -> PathBuf {
         self.dir("locks").join(format!("{digest}.toml"))

@@ -1,10 +1,10 @@
-//! [`PinFile`]: a pin outside the index.
+//! [`PinFile`] and [`LinkFile`]: pins and links outside the index.
 //!
 //! # Durability
-//! One small file a pin, written and synced *before* the index commits the same change, removed before the row is: an index
-//! that is lost comes back with every pin (P10). While both are there, the index is right.
+//! One small file each, written and synced *before* the index commits the same change, removed before the row is: an index
+//! that is lost comes back with every one (P10). While both are there, the index is right.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use crate::digest::EnvKey;
 use crate::error::{Error, Result};
 use crate::fs::durable;
 use crate::layout::Layout;
+use crate::pack::PackRef;
 
 /// The version of the file's own format.
 pub const VERSION: u32 = 1;
@@ -36,33 +37,79 @@ pub struct PinFile {
 impl PinFile {
     /// Writes it durably at its place.
     pub fn write(&self, layout: &Layout) -> Result<()> {
-        let path = layout.pin(&self.name);
-        let text = serde_json::to_vec_pretty(self)
-            .map_err(|error| Error::Corrupt { path: path.clone(), reason: error.to_string() })?;
-        durable::write(&layout.dir("staging"), &path, &text, 0o644)
+        write(layout, &layout.pin(&self.name), self)
     }
 
     /// Removes a pin's file. A missing one is no error.
     pub fn remove(layout: &Layout, name: &str) -> Result<()> {
-        let path = layout.pin(name);
-        match std::fs::remove_file(&path) {
-            Ok(()) => durable::sync_dir(&layout.dir("pins")),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::io("remove", &path)(error)),
-        }
+        remove(layout, &layout.pin(name))
+    }
+}
+
+/// A symbolic link outside the store that leads to a pack's environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkFile {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Where the link is, absolute.
+    pub link: PathBuf,
+    /// The pack it follows.
+    pub pack: PackRef,
+    /// The environment it was pointed at last.
+    pub key: EnvKey,
+    /// Since when there is a link.
+    pub at: Timestamp,
+}
+
+impl LinkFile {
+    /// Writes it durably at its place.
+    pub fn write(&self, layout: &Layout) -> Result<()> {
+        write(layout, &layout.link(&self.link), self)
     }
 
+    /// Removes a link's file. A missing one is no error.
+    pub fn remove(layout: &Layout, link: &Path) -> Result<()> {
+        remove(layout, &layout.link(link))
+    }
+}
+
+/// What a file under `pins/` holds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Kept {
+    /// A pin.
+    Pin(PinFile),
+    /// A link.
+    Link(LinkFile),
+}
+
+impl Kept {
     /// Reads one.
     ///
     /// # Errors
     /// [`Error::Corrupt`], [`Error::UnsupportedFormat`] when a newer release wrote it.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read(path).map_err(Error::io("read", path))?;
-        let file: Self = serde_json::from_slice(&text)
+        let kept: Self = serde_json::from_slice(&text)
             .map_err(|error| Error::Corrupt { path: path.to_owned(), reason: error.to_string() })?;
-        if file.version > VERSION {
-            return Err(Error::UnsupportedFormat { path: path.to_owned(), found: file.version, known: VERSION });
+        let (Self::Pin(PinFile { version, .. }) | Self::Link(LinkFile { version, .. })) = kept;
+        if version > VERSION {
+            return Err(Error::UnsupportedFormat { path: path.to_owned(), found: version, known: VERSION });
         }
-        Ok(file)
+        Ok(kept)
+    }
+}
+
+fn write(layout: &Layout, path: &Path, file: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec_pretty(file)
+        .map_err(|error| Error::Corrupt { path: path.to_owned(), reason: error.to_string() })?;
+    durable::write(&layout.dir("staging"), path, &text, 0o644)
+}
+
+fn remove(layout: &Layout, path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Ok(()) => durable::sync_dir(&layout.dir("pins")),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("remove", path)(error)),
     }
 }

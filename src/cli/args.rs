@@ -157,6 +157,12 @@ pub enum Command {
     /// Take a pin away
     #[command(long_about = help::UNPIN, after_long_help = help::UNPIN_AFTER)]
     Unpin(Unpin),
+    /// Make a symbolic link that follows a pack's environment
+    #[command(long_about = help::LINK, after_long_help = help::LINK_AFTER)]
+    Link(Link),
+    /// Take such a link away
+    #[command(long_about = help::UNLINK, after_long_help = help::UNLINK_AFTER)]
+    Unlink(Unlink),
     /// Say whose environments hold a distribution
     #[command(long_about = help::WHO_USES, after_long_help = help::WHO_USES_AFTER)]
     WhoUses(WhoUses),
@@ -483,6 +489,25 @@ pub struct Unpin {
     pub name: PackRef,
 }
 
+/// `link`.
+#[derive(Debug, Args)]
+pub struct Link {
+    /// The pack's reference
+    pub pack: PackRef,
+
+    /// Where the link is to be; a symbolic link that is there is replaced
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub path: PathBuf,
+}
+
+/// `unlink`.
+#[derive(Debug, Args)]
+pub struct Unlink {
+    /// Where the link is
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub path: PathBuf,
+}
+
 fn parse_what(text: &str) -> Result<What, String> {
     Ok(match text.parse()? {
         Target::Pack(pack) => What::Pack(pack),
@@ -685,6 +710,8 @@ mod tests {
             "why env:abcdefgh",
             "pin release aws.s3 --until 2027-03-31",
             "unpin release",
+            "link aws.s3 /opt/virtualenvs/aws",
+            "unlink /opt/virtualenvs/aws",
             "who-uses urllib3<2.2.2 --exit-code",
             "logs aws.s3",
             "export aws.s3",

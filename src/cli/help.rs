@@ -231,6 +231,31 @@ Examples:
 
 Exit code 5: there is no such pin.";
 
+/// `link --help`, above.
+pub const LINK: &str = "\
+Makes a symbolic link that leads to a pack's environment and follows it: at each change of the binding the link is replaced, atomically. For \
+runners that know a path instead of a pack. The link keeps the environment it leads to, also when the pack was removed.
+
+A process that was started through the link holds no lease: prefer `exec` where you can.";
+
+/// `link --help`, below.
+pub const LINK_AFTER: &str = "\
+Examples:
+  envstore link aws.s3 /opt/stackstorm/virtualenvs/aws
+  /opt/stackstorm/virtualenvs/aws/bin/python action.py
+
+Exit code 6: something that is no symbolic link is there.";
+
+/// `unlink --help`, above.
+pub const UNLINK: &str = "Takes a link away that `link` made. What only it kept goes with the next `gc`.";
+
+/// `unlink --help`, below.
+pub const UNLINK_AFTER: &str = "\
+Examples:
+  envstore unlink /opt/stackstorm/virtualenvs/aws
+
+Exit code 5: there is no such link.";
+
 /// `who-uses --help`, above.
 pub const WHO_USES: &str = "\
 Lists whose environments hold a distribution of the given versions (PEP 440, pre-releases included): packs, earlier generations \

@@ -21,6 +21,9 @@ pub fn hint(failure: &Failure) -> Option<String> {
             Error::NoPin(_) => {
                 return Some("`envstore why PACK|ENV` lists the pins of an environment".into());
             }
+            Error::NoLink(_) => {
+                return Some("`envstore why PACK|ENV` lists the links to an environment".into());
+            }
             Error::InterpreterGone { .. } => {
                 return Some("install that very interpreter again, or roll back to another generation".into());
             }

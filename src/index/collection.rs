@@ -26,7 +26,7 @@ pub struct Candidate {
     pub bound: bool,
     /// Whether only retained generations name it.
     pub retained: bool,
-    /// Whether a pin names it.
+    /// Whether a pin or a link names it.
     pub pinned: bool,
 }
 
@@ -53,7 +53,8 @@ pub fn candidates(db: &Connection) -> rusqlite::Result<Vec<Candidate>> {
            EXISTS (SELECT 1 FROM bindings b WHERE b.env = e.id) AS bound,
            EXISTS (SELECT 1 FROM bindings b JOIN packs p ON p.id = b.pack
                    WHERE b.env = e.id AND b.generation = p.generation) AS current,
-           EXISTS (SELECT 1 FROM pins WHERE pins.env = e.id) AS pinned
+           EXISTS (SELECT 1 FROM pins WHERE pins.env = e.id)
+             OR EXISTS (SELECT 1 FROM links WHERE links.env = e.id) AS pinned
          FROM envs e JOIN interpreters i ON i.id = e.interpreter
          WHERE e.state <> 'deleting' ORDER BY e.used",
         envs::COLUMNS
@@ -69,7 +70,8 @@ pub fn candidates(db: &Connection) -> rusqlite::Result<Vec<Candidate>> {
 /// Whether anything names an environment: what a sweeper asks again inside its transaction (I4).
 pub fn is_referenced(db: &Connection, env: i64) -> rusqlite::Result<bool> {
     db.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM bindings WHERE env = ?1) OR EXISTS (SELECT 1 FROM pins WHERE env = ?1)",
+        "SELECT EXISTS (SELECT 1 FROM bindings WHERE env = ?1) OR EXISTS (SELECT 1 FROM pins WHERE env = ?1)
+           OR EXISTS (SELECT 1 FROM links WHERE env = ?1)",
     )?
     .query_row([env], |row| row.get(0))
 }

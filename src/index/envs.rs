@@ -132,6 +132,12 @@ pub fn by_alias(
     db.prepare_cached(&sql)?.query_row([spec.to_string(), interpreter.to_string()], env).optional()
 }
 
+/// The environment of a row, in whatever state.
+pub fn by_id(db: &Connection, id: i64) -> rusqlite::Result<Option<EnvRow>> {
+    let sql = format!("SELECT {COLUMNS} FROM envs e JOIN interpreters i ON i.id = e.interpreter WHERE e.id = ?1");
+    db.prepare_cached(&sql)?.query_row([id], env).optional()
+}
+
 /// The environment with a directory name, in whatever state.
 pub fn by_name(db: &Connection, name: &EnvName) -> rusqlite::Result<Option<EnvRow>> {
     let sql = format!("SELECT {COLUMNS} FROM envs e JOIN interpreters i ON i.id = e.interpreter WHERE e.name = ?1");
@@ -225,7 +231,7 @@ pub fn retire(tx: &Transaction<'_>, key: &EnvKey) -> rusqlite::Result<()> {
 
 /// Moves every edge from the other environments of a key to this one.
 pub fn take_over(tx: &Transaction<'_>, key: &EnvKey, id: i64) -> rusqlite::Result<()> {
-    for table in ["bindings", "pins", "aliases"] {
+    for table in ["bindings", "pins", "links", "aliases"] {
         let sql = format!("UPDATE {table} SET env = ?2 WHERE env IN (SELECT id FROM envs WHERE key = ?1 AND id <> ?2)");
         tx.execute(&sql, params![key.to_string(), id])?;
     }

@@ -1,5 +1,7 @@
 //! What names an environment: bindings of every age, pins and links; and what distributions are where.
 
+use std::path::{Path, PathBuf};
+
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 
@@ -101,4 +103,41 @@ pub fn expire_pins(tx: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<Vec
     tx.prepare_cached("DELETE FROM pins WHERE until < ?1 RETURNING name")?
         .query_map([now.to_string()], |row| row.get(0))?
         .collect()
+}
+
+/// A symbolic link that follows a pack.
+#[derive(Debug, Clone)]
+pub struct LinkRoot {
+    /// Where it is, absolute.
+    pub path: PathBuf,
+    /// The pack; it may have been removed.
+    pub pack: PackRef,
+    /// The row of the environment it leads to.
+    pub env: i64,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// Every link, by path; with a pack only those that follow it.
+pub fn links(db: &Connection, pack: Option<&PackRef>) -> rusqlite::Result<Vec<LinkRoot>> {
+    db.prepare_cached("SELECT path, pack AS ref, env, at FROM links WHERE ?1 IS NULL OR pack = ?1 ORDER BY path")?
+        .query_map([pack.map(PackRef::as_str)], |row| {
+            let path: String = row.get("path")?;
+            Ok(LinkRoot { path: path.into(), pack: pack_ref(row)?, env: row.get("env")?, at: parsed(row, "at")? })
+        })?
+        .collect()
+}
+
+/// Makes a link, or moves it.
+pub fn set_link(tx: &Transaction<'_>, link: &LinkRoot) -> rusqlite::Result<()> {
+    tx.execute(
+        "INSERT OR REPLACE INTO links (path, pack, env, at) VALUES (?1, ?2, ?3, ?4)",
+        params![link.path.to_string_lossy(), link.pack.as_str(), link.env, link.at.to_string()],
+    )
+    .map(drop)
+}
+
+/// Takes a link away and says whether there was one.
+pub fn remove_link(tx: &Transaction<'_>, path: &Path) -> rusqlite::Result<bool> {
+    tx.execute("DELETE FROM links WHERE path = ?1", [path.to_string_lossy()]).map(|rows| rows > 0)
 }

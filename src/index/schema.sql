@@ -128,6 +128,16 @@ CREATE TABLE pins (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX pins_env ON pins (env);
 
+-- Symbolic links outside the store that follow packs. `env` is where one leads; its pack may have been removed.
+CREATE TABLE links (
+  path TEXT PRIMARY KEY,
+  pack TEXT NOT NULL,
+  env  INTEGER NOT NULL REFERENCES envs ON DELETE RESTRICT,
+  at   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX links_env ON links (env);
+CREATE INDEX links_pack ON links (pack);
+
 -- Specs that failed for a reason that cannot mend itself.
 CREATE TABLE failures (
   spec        TEXT NOT NULL,

@@ -27,7 +27,7 @@ impl Store {
         let now = self.0.clock.now();
         let answers = new.spec.digest();
         let op = "bind a pack";
-        self.0.index.write(op, |tx| {
+        let bound = self.0.index.write(op, |tx| {
             let failed = || sql(op);
             // A condemned environment is taken back by whoever wants it.
             if !envs::set_state(tx, new.env.id, &[State::Ready, State::Condemned], State::Ready).map_err(failed())? {
@@ -64,7 +64,9 @@ impl Store {
                 self.write_binding_file(tx, pack, new.pack, new.spec, new.origin)?;
             }
             bindings::resolve(tx, new.pack).map_err(failed())
-        })
+        })?;
+        self.follow_links(Some(new.pack))?;
+        Ok(bound)
     }
 
     /// Records a declaration whose environment could not be made, for a pack that keeps the one it has.

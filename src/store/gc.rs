@@ -56,6 +56,8 @@ impl Store {
         };
         let mut done = Collected::default();
         if !ask.dry_run {
+            // Before anything counts as garbage: what a killed process left behind.
+            self.follow_links(None)?;
             self.clear_leavings(&mut done)?;
         }
         if !has_target(ask) || self.missing_bytes(ask)? > 0 {

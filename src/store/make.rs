@@ -157,6 +157,8 @@ impl Store {
         let mut slot = self.wait(slots, Mode::Exclusive, "a build slot", order)?;
         slot.sign("building", workshop.log.path());
         let Built { env, lease, outcome } = self.build(order, &workshop.job(order), &key, lock)?;
+        // What it takes the place of, if anything, may have links of several packs.
+        self.follow_links(None)?;
         Ok(Made { env, lease, outcome, log: workshop.log.path().map(Path::to_owned) })
     }
 

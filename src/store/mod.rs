@@ -20,6 +20,7 @@ pub mod history;
 pub mod in_use;
 pub mod inspect;
 mod learn;
+pub mod link;
 pub mod logs;
 pub mod make;
 pub mod open;

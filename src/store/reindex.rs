@@ -22,11 +22,11 @@ use crate::error::{Error, Result};
 use crate::fs::durable;
 use crate::fs::lock::Mode;
 use crate::guard::Guard;
-use crate::index::roots::{self, PinRoot};
+use crate::index::roots::{self, LinkRoot, PinRoot};
 use crate::index::{self, Access, Index, NewBinding, bindings, collection, envs, sql};
 use crate::layout::Layout;
 use crate::manifest::Manifest;
-use crate::pin::PinFile;
+use crate::pin::Kept;
 
 const GRACE_PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -62,7 +62,7 @@ fn rebuild(layout: &Layout, clock: &dyn Clock) -> Result<Reindexed> {
     let mut found = Reindexed::default();
     let manifests = read_all(&layout.dir("manifests"), Manifest::read, &mut found.findings)?;
     let files = read_all(&layout.dir("bindings"), BindingFile::read, &mut found.findings)?;
-    let pins = read_all(&layout.dir("pins"), PinFile::read, &mut found.findings)?;
+    let pins = read_all(&layout.dir("pins"), Kept::read, &mut found.findings)?;
     // Built beside and renamed, so that a process killed half-way leaves the old one.
     let staging = layout.dir("staging").join(durable::unique("reindex"));
     fs::create_dir(&staging).map_err(Error::io("create", &staging))?;
@@ -87,7 +87,7 @@ fn fill(
     clock: &dyn Clock,
     manifests: Vec<Manifest>,
     files: Vec<BindingFile>,
-    pins: Vec<PinFile>,
+    pins: Vec<Kept>,
     found: &mut Reindexed,
 ) -> Result<()> {
     Index::create(beside, 0o644)?;
@@ -112,15 +112,28 @@ fn fill(
             bring_back_pack(tx, &file, found).map_err(sql(op))?;
             found.packs += 1;
         }
-        for pin in pins {
-            let Some(env) = envs::by_key(tx, &pin.key).map_err(sql(op))? else {
-                let message = format!("the environment that pin `{}` keeps is gone", pin.name);
+        for kept in pins {
+            let (name, key) = match &kept {
+                Kept::Pin(pin) => (format!("pin `{}`", pin.name), pin.key),
+                Kept::Link(link) => (format!("link `{}`", link.link.display()), link.key),
+            };
+            let Some(env) = envs::by_key(tx, &key).map_err(sql(op))? else {
+                let message = format!("the environment that {name} keeps is gone");
                 found.findings.push(finding("environment_missing", message));
                 continue;
             };
-            let root = PinRoot { name: pin.name, at: pin.at, until: pin.until };
-            roots::set_pin(tx, env.id, &root).map_err(sql(op))?;
-            found.pins += 1;
+            match kept {
+                Kept::Pin(pin) => {
+                    let root = PinRoot { name: pin.name, at: pin.at, until: pin.until };
+                    roots::set_pin(tx, env.id, &root).map_err(sql(op))?;
+                    found.pins += 1;
+                }
+                Kept::Link(link) => {
+                    let root = LinkRoot { path: link.link, pack: link.pack, env: env.id, at: link.at };
+                    roots::set_link(tx, &root).map_err(sql(op))?;
+                    found.links += 1;
+                }
+            }
         }
         if let Ok(until) = clock.now().checked_add(GRACE_PERIOD) {
             collection::set_meta(tx, GRACE, &until.to_string()).map_err(sql(op))?;

@@ -20,7 +20,9 @@ use crate::spec::Spec;
 use crate::store::runtime::Distribution;
 
 pub use diff::{Diff, Difference, Side};
-pub use roots::{Match, Pinned, Process, Role, Root, RootKind, RunningGeneration, Unpinned, WhoUses, Why};
+pub use roots::{
+    Linked, Match, Pinned, Process, Role, Root, RootKind, RunningGeneration, Unlinked, Unpinned, WhoUses, Why,
+};
 pub use upgrade::Upgraded;
 
 /// How a pack came to its environment.
@@ -495,6 +497,8 @@ pub struct Reindexed {
     pub generations: u64,
     /// Pins.
     pub pins: u64,
+    /// Links.
+    pub links: u64,
     /// What could not be read, and why.
     pub findings: Vec<Finding>,
 }

@@ -14,22 +14,27 @@ impl Store {
     pub fn who_uses(&self, selector: &Selector) -> Result<WhoUses> {
         let found = self.0.index.read("look up distributions", |db| {
             let mut found = Vec::new();
+            let links = roots::links(db, None)?;
             for (env, version) in roots::holding(db, selector.name())? {
                 if selector.selects(&version) {
                     let (bindings, pins) = (roots::bindings_of(db, env.id)?, roots::pins_of(db, env.id)?);
-                    found.push((env, version, bindings, pins));
+                    // While its pack is bound, a link follows it and is no user of its own.
+                    let lone = |link: &&roots::LinkRoot| link.env == env.id && bindings.iter().all(|b| !b.current);
+                    let links: Vec<_> = links.iter().filter(lone).cloned().collect();
+                    found.push((env, version, bindings, pins, links));
                 }
             }
             Ok(found)
         })?;
         let processes = if found.is_empty() { Default::default() } else { running::by_env(&self.0.layout) };
         let mut matches = Vec::new();
-        for (env, version, bindings, pins) in found {
+        for (env, version, bindings, pins, links) in found {
             let is_running = processes.contains_key(env.name.as_str());
             let one = |env: &EnvRow, role: Role| Match {
                 pack: None,
                 generation: None,
                 pin: None,
+                link: None,
                 env: env.key,
                 distribution: selector.name().to_owned(),
                 version: version.clone(),
@@ -44,7 +49,10 @@ impl Store {
             for pin in &pins {
                 matches.push(Match { pin: Some(pin.name.clone()), ..one(&env, Role::Pinned) });
             }
-            if bindings.is_empty() && pins.is_empty() && is_running {
+            for link in &links {
+                matches.push(Match { link: Some(link.path.clone()), ..one(&env, Role::Linked) });
+            }
+            if bindings.is_empty() && pins.is_empty() && links.is_empty() && is_running {
                 matches.push(one(&env, Role::Running));
             }
         }

@@ -15,8 +15,8 @@ impl Store {
     /// [`Error::NoPack`](crate::Error::NoPack), [`Error::NoEnv`](crate::Error::NoEnv).
     pub fn why(&self, what: &What) -> Result<Why> {
         let env = self.find(what)?;
-        let (bindings, pins) = self.0.index.read("look up what names an environment", |db| {
-            Ok((roots::bindings_of(db, env.id)?, roots::pins_of(db, env.id)?))
+        let (bindings, pins, links) = self.0.index.read("look up what names an environment", |db| {
+            Ok((roots::bindings_of(db, env.id)?, roots::pins_of(db, env.id)?, roots::links(db, None)?))
         })?;
         let mut all: Vec<Root> = Vec::new();
         for binding in bindings {
@@ -26,6 +26,9 @@ impl Store {
         }
         for pin in pins {
             all.push(Root { since: Some(pin.at), until: pin.until, ..Root::new(RootKind::Pin, &pin.name) });
+        }
+        for link in links.into_iter().filter(|link| link.env == env.id) {
+            all.push(Root { since: Some(link.at), ..Root::new(RootKind::Link, &link.path.to_string_lossy()) });
         }
         for process in running::by_env(&self.0.layout).remove(env.name.as_str()).unwrap_or_default() {
             let kind = if process.leased { RootKind::Lease } else { RootKind::Process };

@@ -13,6 +13,7 @@ mod index;
 mod installers;
 mod leave;
 mod like;
+mod links;
 mod objects;
 mod readers;
 mod real_index;

@@ -11,6 +11,7 @@ mod exec;
 mod export;
 mod gc;
 mod history;
+mod link;
 mod list;
 mod logs;
 mod pin;
@@ -50,6 +51,8 @@ pub fn run(context: &Context, command: Command) -> Outcome {
         Command::Why(args) => why::run(context, &args),
         Command::Pin(args) => pin::pin(context, &args),
         Command::Unpin(args) => pin::unpin(context, &args),
+        Command::Link(args) => link::link(context, &args),
+        Command::Unlink(args) => link::unlink(context, &args),
         Command::WhoUses(args) => who_uses::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),
         Command::Export(args) => export::run(context, &args),

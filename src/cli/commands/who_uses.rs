@@ -26,14 +26,16 @@ fn human(found: &report::WhoUses, paint: Paint) -> String {
     }
     let mut table = Table::new(&["WHO", "ENV", "DISTRIBUTION", "ROLE", "RUNNING"]);
     for one in &found.matches {
-        let who = match (&one.pack, &one.pin) {
-            (Some(pack), _) => pack.to_string(),
-            (None, Some(pin)) => format!("pin {pin}"),
-            (None, None) => "-".to_owned(),
+        let who = match (&one.pack, &one.pin, &one.link) {
+            (Some(pack), ..) => pack.to_string(),
+            (None, Some(pin), _) => format!("pin {pin}"),
+            (None, None, Some(link)) => link.display().to_string(),
+            (None, None, None) => "-".to_owned(),
         };
         let (role, look) = match one.role {
             Role::Current => ("current".to_owned(), Look::Plain),
             Role::Pinned => ("pinned".to_owned(), Look::Plain),
+            Role::Linked => ("linked".to_owned(), Look::Plain),
             Role::Running => ("running".to_owned(), Look::Odd),
             Role::Retained => (format!("retained, generation {}", one.generation.unwrap_or(0)), Look::Dim),
         };

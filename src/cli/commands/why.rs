@@ -46,6 +46,7 @@ fn kind(root: &Root) -> String {
         RootKind::Binding => format!("binding, generation {}", root.generation.unwrap_or(0)),
         RootKind::Generation => format!("retained generation {}", root.generation.unwrap_or(0)),
         RootKind::Pin => "pin".into(),
+        RootKind::Link => "link".into(),
         RootKind::Lease => "lease".into(),
         RootKind::Process => "process without a lease".into(),
     }

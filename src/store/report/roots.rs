@@ -45,6 +45,8 @@ pub struct Match {
     pub generation: Option<u64>,
     /// The pin, for `pinned`.
     pub pin: Option<String>,
+    /// The link, for `linked`.
+    pub link: Option<PathBuf>,
     /// The environment.
     pub env: EnvKey,
     /// The distribution's normalised name.
@@ -65,6 +67,8 @@ pub enum Role {
     Current,
     /// A pin names it.
     Pinned,
+    /// A link leads to it whose pack was removed.
+    Linked,
     /// Nothing names it, but a process uses it.
     Running,
     /// An earlier generation of a pack names it.
@@ -93,7 +97,7 @@ pub struct Why {
 pub struct Root {
     /// What it is.
     pub kind: RootKind,
-    /// The pack, the pin's name or the process's command line.
+    /// The pack, the pin's name, the link's path or the process's command line.
     pub name: String,
     /// The pack's generation.
     pub generation: Option<u64>,
@@ -122,6 +126,8 @@ pub enum RootKind {
     Generation,
     /// A pin.
     Pin,
+    /// A link outside the store leads to it.
+    Link,
     /// A process that holds a lease.
     Lease,
     /// A process that shows signs of using it and holds no lease.
@@ -157,4 +163,22 @@ pub struct RunningGeneration {
     pub env: EnvKey,
     /// The processes.
     pub processes: Vec<Process>,
+}
+
+/// What `link` did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Linked {
+    /// The pack it follows.
+    pub pack: PackRef,
+    /// Where it is.
+    pub link: PathBuf,
+    /// The environment it leads to now.
+    pub env: EnvKey,
+}
+
+/// What `unlink` did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Unlinked {
+    /// Where it was.
+    pub link: PathBuf,
 }

@@ -1,0 +1,130 @@
+//! `link` and `unlink`: a symbolic link outside the store that follows a pack, for runners with paths of their own.
+//!
+//! The link's row names the environment it leads to and keeps it, whatever became of the pack. After each change of a binding the links
+//! are pointed anew, one rename each; the row is written after that, so that what a link leads to always has a root. A process killed between
+//! the two is made up for by the next change, and by each collection before it looks for garbage.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::Store;
+use super::report::{Linked, Unlinked};
+use crate::cancel::Cancel;
+use crate::error::{Error, Result};
+use crate::fs::durable;
+use crate::fs::lock::Mode;
+use crate::guard::Guard;
+use crate::index::roots::{self, LinkRoot};
+use crate::index::{EnvRow, bindings, envs, sql};
+use crate::pack::PackRef;
+use crate::pin::{LinkFile, VERSION};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Store {
+    /// Makes a symbolic link that leads to a pack's environment from now on. A link that is there is taken over.
+    ///
+    /// # Errors
+    /// [`Error::NoPack`]; [`Error::NotPermitted`] when something other than a symbolic link is there.
+    pub fn link(&self, pack: &PackRef, path: &Path) -> Result<Linked> {
+        self.require_owner("link a pack")?;
+        if !path.is_absolute() || path.to_str().is_none() {
+            let reason = "its path must be absolute, and UTF-8".into();
+            return Err(Error::NotPermitted { what: format!("make a link at `{}`", path.display()), reason });
+        }
+        let _guard = self.guard_links()?;
+        let bound = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;
+        let bound = bound.ok_or_else(|| Error::NoPack(pack.clone()))?;
+        let link = LinkRoot { path: path.into(), pack: pack.clone(), env: bound.env.id, at: self.0.clock.now() };
+        self.keep_link(&link, &bound.env)?;
+        point(path, &self.0.layout.env(&bound.env.name))?;
+        Ok(Linked { pack: pack.clone(), link: path.into(), env: bound.env.key })
+    }
+
+    /// Takes a link away.
+    ///
+    /// # Errors
+    /// [`Error::NoLink`].
+    pub fn unlink(&self, path: &Path) -> Result<Unlinked> {
+        self.require_owner("take a link away")?;
+        let _guard = self.guard_links()?;
+        let op = "take a link away";
+        let is_ours = fs::read_link(path).is_ok_and(|target| target.starts_with(self.0.layout.dir("envs")));
+        self.0.index.write(op, |tx| {
+            if !roots::remove_link(tx, path).map_err(sql(op))? {
+                return Err(Error::NoLink(path.into()));
+            }
+            // Something else may stand there by now: that stays.
+            if is_ours {
+                fs::remove_file(path).map_err(Error::io("remove", path))?;
+            }
+            LinkFile::remove(&self.0.layout, path)
+        })?;
+        Ok(Unlinked { link: path.into() })
+    }
+
+    /// Points the links of a pack, or of all, at what they follow. What cannot be pointed stays, and keeps what it leads to.
+    pub(super) fn follow_links(&self, pack: Option<&PackRef>) -> Result<()> {
+        if self.0.index.read("look up links", |db| roots::links(db, pack))?.is_empty() {
+            return Ok(());
+        }
+        let _guard = self.guard_links()?;
+        for link in self.0.index.read("look up links", |db| roots::links(db, pack))? {
+            if let Err(error) = self.follow(&link) {
+                tracing::warn!(%error, link = %link.path.display(), "a link does not follow its pack");
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&self, link: &LinkRoot) -> Result<()> {
+        let env = self.0.index.read("look up what a link follows", |db| {
+            let bound = bindings::resolve(db, &link.pack)?.map(|bound| bound.env);
+            // Its pack was removed: it stays where it leads.
+            bound.map_or_else(|| envs::by_id(db, link.env), |env| Ok(Some(env)))
+        })?;
+        let Some(env) = env else { return Ok(()) };
+        let target = self.0.layout.env(&env.name);
+        if fs::read_link(&link.path).is_ok_and(|now| now == target) && env.id == link.env {
+            return Ok(());
+        }
+        point(&link.path, &target)?;
+        self.keep_link(&LinkRoot { env: env.id, ..link.clone() }, &env)
+    }
+
+    fn keep_link(&self, link: &LinkRoot, env: &EnvRow) -> Result<()> {
+        let op = "note a link";
+        let (path, pack) = (link.path.clone(), link.pack.clone());
+        self.0.index.write(op, |tx| {
+            roots::set_link(tx, link).map_err(sql(op))?;
+            // Before the commit: an index that is lost afterwards finds it.
+            LinkFile { version: VERSION, link: path, pack, key: env.key, at: link.at }.write(&self.0.layout)
+        })
+    }
+
+    fn guard_links(&self) -> Result<Guard> {
+        let deadline = Instant::now() + PATIENCE;
+        Guard::take(self.0.layout.guard_links(), Mode::Exclusive, deadline, &Cancel::new(), &|_, _| ())
+    }
+}
+
+/// Makes a symbolic link, or replaces one by rename: whoever follows it finds the old target or the new.
+fn point(path: &Path, target: &Path) -> Result<()> {
+    let refused = |reason: &str| Error::NotPermitted {
+        what: format!("make a link at `{}`", path.display()),
+        reason: reason.into(),
+    };
+    match fs::symlink_metadata(path) {
+        Ok(meta) if !meta.is_symlink() => return Err(refused("something that is no symbolic link is there")),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::io("stat", path)(error)),
+        _ => {}
+    }
+    let dir = path.parent().ok_or_else(|| refused("it has no name"))?;
+    let beside = dir.join(durable::unique(".envstore-link"));
+    symlink(target, &beside).map_err(Error::io("create", &beside))?;
+    durable::rename(&beside, path).inspect_err(|_| {
+        let _ = fs::remove_file(&beside);
+    })
+}
