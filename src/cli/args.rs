@@ -163,6 +163,9 @@ pub enum Command {
     /// Take such a link away
     #[command(long_about = help::UNLINK, after_long_help = help::UNLINK_AFTER)]
     Unlink(Unlink),
+    /// Tell what happened to packs, environments and pins
+    #[command(long_about = help::EVENTS, after_long_help = help::EVENTS_AFTER)]
+    Events(Events),
     /// Say whose environments hold a distribution
     #[command(long_about = help::WHO_USES, after_long_help = help::WHO_USES_AFTER)]
     WhoUses(WhoUses),
@@ -508,6 +511,17 @@ pub struct Unlink {
     pub path: PathBuf,
 }
 
+/// `events`.
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Only what happened to this pack
+    pub pack: Option<PackRef>,
+
+    /// At most so many, the newest
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: u64,
+}
+
 fn parse_what(text: &str) -> Result<What, String> {
     Ok(match text.parse()? {
         Target::Pack(pack) => What::Pack(pack),
@@ -710,6 +724,7 @@ mod tests {
             "why env:abcdefgh",
             "pin release aws.s3 --until 2027-03-31",
             "unpin release",
+            "events aws.s3 --limit 10",
             "link aws.s3 /opt/virtualenvs/aws",
             "unlink /opt/virtualenvs/aws",
             "who-uses urllib3<2.2.2 --exit-code",

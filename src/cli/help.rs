@@ -256,6 +256,20 @@ Examples:
 
 Exit code 5: there is no such link.";
 
+/// `events --help`, above.
+pub const EVENTS: &str = "\
+Tells what happened, newest first: when, what, to which pack, why, from which environment to which, and by which user. The newest \
+20,000 are kept; they are lost with the index, the history of each pack is not.";
+
+/// `events --help`, below.
+pub const EVENTS_AFTER: &str = "\
+Examples:
+  envstore events
+  envstore events aws.s3 --limit 10
+  envstore --format json events --limit 20000     for an audit
+
+See also `envstore history PACK`.";
+
 /// `who-uses --help`, above.
 pub const WHO_USES: &str = "\
 Lists whose environments hold a distribution of the given versions (PEP 440, pre-releases included): packs, earlier generations \

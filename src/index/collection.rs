@@ -81,22 +81,6 @@ pub fn known_names(db: &Connection) -> rusqlite::Result<std::collections::HashSe
     db.prepare("SELECT name FROM envs")?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Writes an event.
-pub fn event(
-    tx: &Transaction<'_>,
-    at: Timestamp,
-    what: &str,
-    pack: Option<&str>,
-    cause: Option<&str>,
-    change: (Option<&str>, Option<&str>),
-) -> rusqlite::Result<()> {
-    tx.prepare_cached(
-        "INSERT INTO events (at, what, pack, cause, before, after, uid) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?
-    .execute(params![at.to_string(), what, pack, cause, change.0, change.1, nix::unistd::getuid().as_raw()])
-    .map(drop)
-}
-
 impl Index {
     /// A value kept under a name.
     pub fn meta(&self, name: &str) -> Result<Option<String>> {

@@ -17,6 +17,7 @@ pub mod bindings;
 pub mod collection;
 pub mod components;
 pub mod envs;
+pub mod events;
 pub mod interpreters;
 pub mod roots;
 

@@ -6,7 +6,7 @@ use super::Store;
 use super::report::Cause;
 use crate::binding::{BindingFile, GenerationRecord, VERSION};
 use crate::error::{Error, Result};
-use crate::index::{Bound, EnvRow, NewBinding, State, bindings, collection, envs, sql};
+use crate::index::{Bound, EnvRow, NewBinding, State, bindings, collection, envs, events, sql};
 use crate::pack::PackRef;
 use crate::spec::Spec;
 
@@ -52,7 +52,8 @@ impl Store {
                 let old = before.as_ref().map(|b| b.env.key.to_string());
                 let key = new.env.key.to_string();
                 let change = (old.as_deref(), Some(key.as_str()));
-                collection::event(tx, now, "bound", Some(new.pack.as_str()), None, change).map_err(failed())?;
+                events::event(tx, now, "bound", Some(new.pack.as_str()), Some(new.cause.as_str()), change)
+                    .map_err(failed())?;
             }
             for env in before.iter().map(|b| b.env.id).chain([new.env.id]) {
                 envs::touch(tx, env, now).map_err(failed())?;
@@ -114,8 +115,7 @@ impl Store {
             }
             bindings::unbind(tx, row.id, keep_history).map_err(sql(op))?;
             let key = bound.as_ref().map(|b| b.env.key.to_string());
-            collection::event(tx, now, "removed", Some(pack.as_str()), None, (key.as_deref(), None))
-                .map_err(sql(op))?;
+            events::event(tx, now, "removed", Some(pack.as_str()), None, (key.as_deref(), None)).map_err(sql(op))?;
             if let Some(bound) = &bound {
                 envs::touch(tx, bound.env.id, now).map_err(sql(op))?;
             }

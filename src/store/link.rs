@@ -17,7 +17,7 @@ use crate::fs::durable;
 use crate::fs::lock::Mode;
 use crate::guard::Guard;
 use crate::index::roots::{self, LinkRoot};
-use crate::index::{EnvRow, bindings, envs, sql};
+use crate::index::{EnvRow, bindings, envs, events, sql};
 use crate::pack::PackRef;
 use crate::pin::{LinkFile, VERSION};
 
@@ -39,6 +39,11 @@ impl Store {
         let bound = bound.ok_or_else(|| Error::NoPack(pack.clone()))?;
         let link = LinkRoot { path: path.into(), pack: pack.clone(), env: bound.env.id, at: self.0.clock.now() };
         self.keep_link(&link, &bound.env)?;
+        let op = "note a link";
+        self.0.index.write(op, |tx| {
+            let (name, key) = (path.to_string_lossy(), bound.env.key.to_string());
+            events::event(tx, link.at, "linked", Some(pack.as_str()), Some(&name), (None, Some(&key))).map_err(sql(op))
+        })?;
         point(path, &self.0.layout.env(&bound.env.name))?;
         Ok(Linked { pack: pack.clone(), link: path.into(), env: bound.env.key })
     }
@@ -56,6 +61,8 @@ impl Store {
             if !roots::remove_link(tx, path).map_err(sql(op))? {
                 return Err(Error::NoLink(path.into()));
             }
+            let (now, name) = (self.0.clock.now(), path.to_string_lossy());
+            events::event(tx, now, "unlinked", None, Some(&name), (None, None)).map_err(sql(op))?;
             // Something else may stand there by now: that stays.
             if is_ours {
                 fs::remove_file(path).map_err(Error::io("remove", path))?;

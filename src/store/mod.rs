@@ -14,6 +14,7 @@ pub mod diff;
 pub mod doctor;
 pub mod du;
 pub mod ensure;
+pub mod events;
 pub mod export;
 pub mod gc;
 pub mod history;

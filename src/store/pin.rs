@@ -7,7 +7,7 @@ use super::inspect::What;
 use super::report::{Pinned, Unpinned};
 use crate::error::{Error, Result};
 use crate::index::roots::{self, PinRoot};
-use crate::index::{State, collection, envs, sql};
+use crate::index::{State, envs, events, sql};
 use crate::pack::PackRef;
 use crate::pin::{PinFile, VERSION};
 
@@ -30,7 +30,7 @@ impl Store {
             }
             let pin = PinRoot { name: name.as_str().into(), at: now, until };
             roots::set_pin(tx, env.id, &pin).map_err(sql(op))?;
-            collection::event(tx, now, "pinned", None, Some(name.as_str()), (None, Some(&key))).map_err(sql(op))?;
+            events::event(tx, now, "pinned", None, Some(name.as_str()), (None, Some(&key))).map_err(sql(op))?;
             // Before the commit: an index that is lost afterwards finds it.
             PinFile { version: VERSION, name: pin.name, key: env.key, at: now, until }.write(&self.0.layout)
         })?;
@@ -49,7 +49,7 @@ impl Store {
             if !roots::remove_pin(tx, name.as_str()).map_err(sql(op))? {
                 return Err(Error::NoPin(name.as_str().into()));
             }
-            collection::event(tx, now, "unpinned", None, Some(name.as_str()), (None, None)).map_err(sql(op))?;
+            events::event(tx, now, "unpinned", None, Some(name.as_str()), (None, None)).map_err(sql(op))?;
             PinFile::remove(&self.0.layout, name.as_str())
         })?;
         Ok(Unpinned { name: name.as_str().into() })

@@ -23,7 +23,7 @@ use crate::fs::durable;
 use crate::fs::lock::Mode;
 use crate::guard::Guard;
 use crate::index::roots::{self, LinkRoot, PinRoot};
-use crate::index::{self, Access, Index, NewBinding, bindings, collection, envs, sql};
+use crate::index::{self, Access, Index, NewBinding, bindings, collection, envs, events, sql};
 use crate::layout::Layout;
 use crate::manifest::Manifest;
 use crate::pin::Kept;
@@ -138,7 +138,7 @@ fn fill(
         if let Ok(until) = clock.now().checked_add(GRACE_PERIOD) {
             collection::set_meta(tx, GRACE, &until.to_string()).map_err(sql(op))?;
         }
-        collection::event(tx, clock.now(), "reindexed", None, None, (None, None)).map_err(sql(op))
+        events::event(tx, clock.now(), "reindexed", None, None, (None, None)).map_err(sql(op))
     })
 }
 

@@ -3,6 +3,7 @@
 //! Bytes and seconds are numbers, times RFC 3339 in UTC, names in snake case.
 
 mod diff;
+mod events;
 mod roots;
 mod upgrade;
 
@@ -20,6 +21,7 @@ use crate::spec::Spec;
 use crate::store::runtime::Distribution;
 
 pub use diff::{Diff, Difference, Side};
+pub use events::{Event, Events};
 pub use roots::{
     Linked, Match, Pinned, Process, Role, Root, RootKind, RunningGeneration, Unlinked, Unpinned, WhoUses, Why,
 };
@@ -55,6 +57,18 @@ pub enum Cause {
     Rollback,
     /// Taken over from another installation.
     Import,
+}
+
+impl Cause {
+    /// The word for it, as the JSON has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ensure => "ensure",
+            Self::Upgrade => "upgrade",
+            Self::Rollback => "rollback",
+            Self::Import => "import",
+        }
+    }
 }
 
 /// A difference between two environments' distributions.

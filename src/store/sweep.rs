@@ -10,7 +10,7 @@ use std::fs;
 use super::Store;
 use crate::error::{Error, Result};
 use crate::fs::{durable, remove};
-use crate::index::{EnvRow, State, collection, envs, sql};
+use crate::index::{EnvRow, State, collection, envs, events, sql};
 use crate::lease::Lease;
 
 /// What became of a condemned environment.
@@ -68,7 +68,7 @@ impl Store {
         let now = self.0.clock.now();
         self.0.index.write(op, |tx| {
             let key = env.key.to_string();
-            collection::event(tx, now, "collected", None, None, (Some(&key), None)).map_err(sql(op))?;
+            events::event(tx, now, "collected", None, None, (Some(&key), None)).map_err(sql(op))?;
             envs::delete(tx, env.id).map_err(sql(op))
         })?;
         Ok(freed)

@@ -8,6 +8,7 @@ mod crash;
 mod declare;
 mod environment;
 mod failures;
+mod events;
 mod filesystems;
 mod index;
 mod installers;

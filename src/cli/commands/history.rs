@@ -1,6 +1,6 @@
 //! `history`: a pack's generations.
 
-use super::{cause, short};
+use super::short;
 use crate::cli::args::History;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, Outcome};
@@ -33,7 +33,7 @@ fn human(history: &report::History, paint: Paint) -> String {
         table.row(vec![
             (past.generation.to_string(), Look::Plain),
             (past.at.to_string(), Look::Plain),
-            (cause(past.cause).to_owned(), Look::Plain),
+            (past.cause.as_str().to_owned(), Look::Plain),
             (short(&past.env), Look::Name),
             (notes.join(", "), Look::Dim),
         ]);

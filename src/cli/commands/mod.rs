@@ -7,6 +7,7 @@ mod diff;
 mod doctor;
 mod du;
 mod ensure;
+mod events;
 mod exec;
 mod export;
 mod gc;
@@ -33,7 +34,7 @@ use super::context::Context;
 use super::failure::Outcome;
 use crate::digest::EnvKey;
 use crate::index::State;
-use crate::store::report::{Cause, Change};
+use crate::store::report::Change;
 
 /// Runs a command.
 pub fn run(context: &Context, command: Command) -> Outcome {
@@ -53,6 +54,7 @@ pub fn run(context: &Context, command: Command) -> Outcome {
         Command::Unpin(args) => pin::unpin(context, &args),
         Command::Link(args) => link::link(context, &args),
         Command::Unlink(args) => link::unlink(context, &args),
+        Command::Events(args) => events::run(context, &args),
         Command::WhoUses(args) => who_uses::run(context, &args),
         Command::Logs(args) => logs::run(context, &args),
         Command::Export(args) => export::run(context, &args),
@@ -95,16 +97,6 @@ fn path_line(path: &Path) -> Vec<u8> {
 /// `1 pack`, `2 packs`.
 fn count(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
-}
-
-/// A cause as the JSON has it.
-fn cause(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Ensure => "ensure",
-        Cause::Upgrade => "upgrade",
-        Cause::Rollback => "rollback",
-        Cause::Import => "import",
-    }
 }
 
 /// A difference in one line: `+ six 1.17.0`, `- six 1.16.0`, `~ six 1.16.0 -> 1.17.0`.

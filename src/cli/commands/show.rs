@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{cause, count, short, state};
+use super::{count, short, state};
 use crate::cli::args::{Show, Target};
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, Outcome};
@@ -59,7 +59,7 @@ fn pack_text(text: &mut String, details: &PackDetails, paint: Paint) {
         found.map(|one| format!("  (runs, pid {})", pids(&one.processes))).unwrap_or_default()
     };
     for generation in &details.generations {
-        let cause = cause(generation.cause);
+        let cause = generation.cause.as_str();
         let gone = if generation.present { "" } else { "  (not on disk)" };
         let _ = writeln!(
             text,
