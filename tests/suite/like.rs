@@ -40,9 +40,8 @@ fn the_versions_of_an_environment_made_by_hand_stay_where_they_may() {
         let versions = |pack: &str| -> Vec<String> {
             let shown = world.json(["show", pack]);
             let all = shown["distributions"].as_array().expect("a list");
-            all.iter()
-                .map(|d| format!("{} {}", d["name"].as_str().expect("text"), d["version"].as_str().expect("text")))
-                .collect()
+            let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+            all.iter().map(|d| format!("{} {}", text(&d["name"]), text(&d["version"]))).collect()
         };
 
         // The same declaration in two packs: one moves in, the other does not.

@@ -36,7 +36,7 @@ pub(crate) mod tidy;
 pub(crate) mod tool;
 pub(crate) mod trust;
 pub(crate) mod uv;
-pub(crate) mod venv;
+pub mod venv;
 
 use std::path::Path;
 
