@@ -9,13 +9,15 @@ use std::time::Duration;
 use super::super::{record, shebang};
 use super::*;
 use crate::cancel::Cancel;
+use crate::digest::DerivedKey;
 use crate::error::{Error, InstallerCause, Kind};
+use crate::fs::read::{self, Content};
 use crate::interpreter::{FileStamp, Interpreter, InterpreterIdentity};
 use crate::lock::{Artifact, Locked};
 use crate::process::{Limits, Log};
 use crate::settings::Settings;
 use crate::spec::RuntimeKind;
-use crate::store::runtime::{NoDerivedFiles, Skeleton};
+use crate::store::runtime::{DerivedFiles, NoDerivedFiles, Skeleton};
 
 const PROBE: &str = "import sys, os, sysconfig, importlib.util as u
 scheme = 'venv' if 'venv' in sysconfig.get_scheme_names() else 'posix_prefix'
@@ -110,6 +112,10 @@ impl Env {
     }
 
     fn finish_with(&self, locked: &[&str], wrong: Wrong) -> Result<Installed> {
+        self.finish_knowing(locked, wrong, &NoDerivedFiles)
+    }
+
+    fn finish_knowing(&self, locked: &[&str], wrong: Wrong, derived: &dyn DerivedFiles) -> Result<Installed> {
         let scratch = tempfile::tempdir().expect("dir");
         let (settings, log, cancel) = (Settings::default(), Log::memory(), Cancel::new());
         let job = Job {
@@ -123,7 +129,7 @@ impl Env {
             cancel: &cancel,
             lease: None,
             progress: &|_| {},
-            derived: &NoDerivedFiles,
+            derived,
             preferences: &[],
         };
         let package = |name: &&str| Locked {
@@ -307,6 +313,39 @@ fn a_source_that_crashes_the_compiler_is_left_out() {
     let done = env.finish(&["pkg"]).expect("finished");
     assert_eq!(uncompiled(&done).len(), 1);
     assert_eq!(done.derived.len(), 0);
+}
+
+/// Knows one derived file.
+struct Knows(DerivedKey, &'static str);
+
+impl DerivedFiles for Knows {
+    fn place(&self, key: &DerivedKey, target: &Path) -> Option<Content> {
+        if *key != self.0 {
+            return None;
+        }
+        fs::create_dir_all(target.parent()?).ok()?;
+        fs::write(target, self.1).ok()?;
+        read::content(&read::open(target).ok()?, target, None, |_| ()).ok()
+    }
+}
+
+#[test]
+fn bytecode_that_is_known_is_not_compiled_again() {
+    setting!(python, top);
+    let install = |name: &str| {
+        let env = Env::new(top.path().join(name), &python);
+        env.install("pkg", &[("a.py", "a = 1\n"), ("b.py", "b = 1\n")], "");
+        env
+    };
+    let first = install("one").finish(&["pkg"]).expect("finished");
+    let known = first.derived.iter().find(|made| made.path.contains("/a.")).expect("compiled").clone();
+    let env = install("two");
+    let again = env.finish_knowing(&["pkg"], Wrong::Refused, &Knows(known.key, "what is known")).expect("finished");
+    assert_eq!(first.derived, again.derived, "the keys depend on source, path and magic alone");
+    assert_eq!(fs::read_to_string(env.dir.join(&known.path)).expect("placed"), "what is known");
+    assert!(again.known[&known.path].is_sealed);
+    let other = again.derived.iter().find(|made| made.path.contains("/b.")).expect("compiled");
+    assert!(fs::read(env.dir.join(&other.path)).expect("compiled").len() > 16);
 }
 
 #[test]
