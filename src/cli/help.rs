@@ -335,10 +335,9 @@ Exit code 5: there is no such pack.";
 
 /// `gc --help`, above.
 pub const GC: &str = "\
-Collects what nothing keeps: what interrupted builds left, downloads that can be fetched again, old logs, then environments \
-that no pack, no retained generation and no running process keeps. What is in use is never touched.
-
-Collection also happens by itself after builds, at most daily, when a limit of the configuration is passed.";
+Collects what nothing keeps: what interrupted builds left, what the installer keeps of artifacts that are components, the cache where \
+it is above its limit, then environments that no pack, no retained generation and no running process keeps, then components that no \
+environment holds and objects that nothing names. What is in use is never touched. Bytes are those that became free.";
 
 /// `gc --help`, below.
 pub const GC_AFTER: &str = "\
