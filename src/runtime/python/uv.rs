@@ -56,7 +56,7 @@ impl Installer for Uv {
 ///
 /// # Errors
 ///
-/// [`Error::Installer`] in phase [`Phase::Lock`], sorted by cause.
+/// [`crate::error::Error::Installer`] in phase [`Phase::Lock`], sorted by cause.
 pub(crate) fn lock<R: Ord>(
     job: &Job<'_>,
     tool: &Tool,
@@ -125,7 +125,7 @@ pub(crate) fn lock<R: Ord>(
 ///
 /// # Errors
 ///
-/// [`Error::Installer`] in phase [`Phase::Install`], sorted by cause.
+/// [`crate::error::Error::Installer`] in phase [`Phase::Install`], sorted by cause.
 pub(crate) fn install(job: &Job<'_>, tool: &Tool, lock: &Lock, env_dir: &Path, deadline: Instant) -> Result<()> {
     if lock.packages.is_empty() {
         return Ok(());
