@@ -13,6 +13,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::digest::FileDigest;
@@ -177,7 +178,7 @@ impl<'a> Objects<'a> {
             // A name that is none of ours is nobody's.
             self.layout.object_of(name).is_some_and(|(digest, _)| named.contains(&digest))
         };
-        self.all()?
+        all(self.layout)?
             .into_iter()
             .filter(|path| !is_named(path))
             .map(|path| Ok((path.clone(), freed_by(&path)?)))
@@ -195,26 +196,27 @@ impl<'a> Objects<'a> {
         Ok(freed)
     }
 
-    /// The path of every object.
-    pub fn all(&self) -> Result<Vec<PathBuf>> {
-        let mut all = Vec::new();
-        let top = self.layout.dir("objects");
-        for dir in fs::read_dir(&top).map_err(Error::io("list", &top))? {
-            let dir = dir.map_err(Error::io("list", &top))?.path();
-            for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))? {
-                all.push(entry.map_err(Error::io("list", &dir))?.path());
-            }
-        }
-        Ok(all)
-    }
-
     fn make_dir_of(&self, path: &Path) -> Result<()> {
         let dir = path.parent().unwrap_or(path);
         match fs::create_dir(dir) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io("create", dir)(error)),
-            _ => Ok(()),
+            // Whatever the umask: readers of another uid verify what is in it.
+            _ => fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", dir)),
         }
     }
+}
+
+/// The path of every object of a store.
+pub fn all(layout: &Layout) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    let top = layout.dir("objects");
+    for dir in fs::read_dir(&top).map_err(Error::io("list", &top))? {
+        let dir = dir.map_err(Error::io("list", &top))?.path();
+        for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))? {
+            all.push(entry.map_err(Error::io("list", &dir))?.path());
+        }
+    }
+    Ok(all)
 }
 
 /// Whether an object looks as it was made. One `stat`; what was written to in place has another time.

@@ -17,6 +17,7 @@ use crate::index::{EnvRow, State, bindings, envs};
 use crate::layout::LEASE;
 use crate::lease::Lease;
 use crate::manifest::{Content, Entry, Manifest};
+use crate::objects;
 use crate::pack::PackRef;
 
 /// What is verified.
@@ -108,7 +109,7 @@ impl Store {
         cancel: &Cancel,
         done: &mut Verified,
     ) -> Result<()> {
-        let all = self.objects()?.all()?;
+        let all = objects::all(&self.0.layout)?;
         cancel.check("verifying")?;
         let looked = parallel::map(&all, |path| -> Result<Option<(FileDigest, &'static str)>> {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
