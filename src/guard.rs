@@ -3,7 +3,7 @@
 //! # Locking
 //! A guard's file may be deleted and made anew by others, so after the lock the file held is compared with the
 //! one at the path. The order in which guards are taken, to exclude deadlock:
-//! spec → cache → env → slot → objects → (index, inside one transaction); `gc` → env, or `gc` → objects → (index).
+//! spec → cache → env → slot → objects or links → (index, inside one transaction); `gc` → env, objects or links → (index).
 
 use std::fs::File;
 use std::io::{Read, Write};
