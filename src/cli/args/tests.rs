@@ -1,0 +1,131 @@
+//! Good lines, bad lines, and that every command teaches itself.
+
+use clap::CommandFactory;
+
+use super::*;
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("envstore").chain(line.split_whitespace()))
+}
+
+#[test]
+fn the_definition_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn global_flags_stand_before_and_after_the_command() {
+    for line in ["--store /s --offline list", "list --store /s --offline"] {
+        let cli = parse(line).expect(line);
+        assert_eq!(cli.global.store.as_deref(), Some(std::path::Path::new("/s")));
+        assert!(cli.global.offline && matches!(cli.command, Command::List(_)));
+    }
+}
+
+#[test]
+fn good_lines() {
+    for line in [
+        "ensure aws.s3",
+        "ensure aws.s3 -r a.txt -r b.txt --with six -c c.txt --python 3.11 --no-deps",
+        "ensure aws.s3 --from packs/aws --python >=3.9,<3.12 --upgrade --rebuild --allow-kept --like venv",
+        "which aws.s3",
+        "exec aws.s3 -- python -c pass --store x",
+        "sync packs list.jsonl -j 4 --remove-missing --yes --share-with group",
+        "ensure aws.s3 --from pyproject.toml --extra s3 --extra http",
+        "sync packs --dry-run --remove-missing",
+        "list --all --group-by env",
+        "show env:abcdefgh",
+        "history aws.s3",
+        "rollback aws.s3 --to 3 --dry-run",
+        "upgrade aws.s3 web -P urllib3 --dry-run",
+        "upgrade --all",
+        "upgrade --using urllib3<2.2.2 -P urllib3",
+        "ensure aws.s3 --upgrade -P urllib3",
+        "diff a b",
+        "diff a --from 1 --to 2",
+        "why env:abcdefgh",
+        "pin release aws.s3 --until 2027-03-31",
+        "unpin release",
+        "events aws.s3 --limit 10",
+        "link aws.s3 /opt/virtualenvs/aws",
+        "unlink /opt/virtualenvs/aws",
+        "who-uses urllib3<2.2.2 --exit-code",
+        "logs aws.s3",
+        "export aws.s3",
+        "export aws.s3 --to requirements -o r.txt",
+        "export --all --to pylock --output packs",
+        "checkout aws.s3 /tmp/env",
+        "gc --idle 12h --max-size 20GiB --min-free 10% --drop-retained --dry-run",
+        "doctor",
+        "du --all",
+        "verify aws.s3 --full",
+        "config show --format json",
+        "completions bash",
+    ] {
+        parse(line).expect(line);
+    }
+}
+
+#[test]
+fn bad_lines() {
+    for line in [
+        "",
+        "ensure",
+        "ensure aws.s3 --from p -r a.txt",
+        "ensure aws.s3 --python 3.11",
+        "ensure aws.s3 --no-deps",
+        "ensure aws.s3 --with six --extra s3",
+        "ensure @envstore/uv --with uv",
+        "exec aws.s3 python",
+        "exec aws.s3",
+        "sync",
+        "sync p -j 0",
+        "sync p -j -1",
+        "sync p -j 1000",
+        "sync p --yes",
+        "sync p --check --dry-run",
+        "sync p --check --remove-missing",
+        "list --stale --all",
+        "rollback",
+        "diff",
+        "pin release aws.s3 --until soon",
+        "upgrade",
+        "upgrade aws.s3 --all",
+        "upgrade aws.s3 -P urllib3<2",
+        "ensure aws.s3 -P urllib3",
+        "rollback aws.s3 --to 0",
+        "export",
+        "export aws.s3 --all -o x",
+        "export --all",
+        "export aws.s3 --to poetry",
+        "checkout aws.s3",
+        "gc --idle soon",
+        "gc --max-size big",
+        "list -q -v",
+        "list --format xml",
+    ] {
+        let error = parse(line).expect_err(line);
+        assert_eq!(error.exit_code(), 2, "{line}");
+    }
+}
+
+#[test]
+fn what_exec_runs_keeps_its_own_flags() {
+    let cli = parse("exec aws.s3 -- python --format json --store /x").expect("parses");
+    assert_eq!(cli.global.store, None);
+    assert_eq!(cli.global.format, Format::Human);
+    let Command::Exec(exec) = cli.command else { panic!("exec") };
+    assert_eq!(exec.command.len(), 5);
+}
+
+#[test]
+fn every_command_has_an_example_and_every_option_a_help_text() {
+    let command = Cli::command();
+    for sub in command.get_subcommands().filter(|c| c.get_name() != "config") {
+        let after = sub.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        assert!(after.contains("envstore "), "{} has no example", sub.get_name());
+        for arg in sub.get_arguments() {
+            assert!(arg.get_help().is_some(), "{} {} has no help", sub.get_name(), arg.get_id());
+        }
+    }
+}
