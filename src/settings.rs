@@ -86,6 +86,18 @@ pub enum PackOptions {
     Allow,
 }
 
+/// Which distributions may be built from source (from a source distribution, a directory or a commit).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AllowSource {
+    /// All.
+    #[default]
+    All,
+    /// None: wheels only.
+    None,
+    /// These, by name, and only where they have no wheel that fits.
+    Only(Vec<String>),
+}
+
 /// `[install]`.
 #[derive(Debug, Clone)]
 pub struct InstallSettings {
@@ -103,8 +115,12 @@ pub struct InstallSettings {
     pub silence_timeout: Duration,
     /// How many builds run at once on this store, over all processes.
     pub jobs: usize,
-    /// Whether source distributions may be built.
-    pub allow_source: bool,
+    /// Which distributions may be built from source.
+    pub allow_source: AllowSource,
+    /// Limits for what builds need, PEP 508 lines such as `setuptools<82`.
+    pub build_constraints: Vec<String>,
+    /// What every declaration gets beside its own, PEP 508 lines such as `setuptools<82`.
+    pub seed: Vec<String>,
     /// Whether index options inside packs count.
     pub pack_options: PackOptions,
     /// How environments share files with objects; none: the best the filesystem has.
@@ -123,7 +139,9 @@ impl Default for InstallSettings {
             timeout: Duration::from_secs(20 * 60),
             silence_timeout: Duration::from_secs(10 * 60),
             jobs: std::thread::available_parallelism().map_or(1, usize::from),
-            allow_source: true,
+            allow_source: AllowSource::All,
+            build_constraints: Vec::new(),
+            seed: Vec::new(),
             pack_options: PackOptions::Ignore,
             link_mode: None,
             path: Vec::new(),

@@ -1,17 +1,26 @@
 //! The one place where the command line meets the readers of declarations.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::args;
 use super::failure::Failure;
 use crate::error::Error;
 use crate::pack::PackRef;
-use crate::settings::PackOptions;
-use crate::spec::{Declaration, Spec};
-use crate::spec::{InterpreterRange, requirements::Reader, source};
+use crate::settings::{InstallSettings, PackOptions};
+use crate::spec::requirements::Reader;
+use crate::spec::{Declaration, InterpreterRange, Requirement, Spec, source};
 
 /// Reads what `ensure` was given; none if it was given no declaration.
-pub fn from_args(args: &args::Ensure, options: PackOptions) -> Result<Option<(Spec, Vec<String>)>, Failure> {
+pub fn from_args(args: &args::Ensure, install: &InstallSettings) -> Result<Option<(Spec, Vec<String>)>, Failure> {
+    let seed = seed(&install.seed, "install.seed")?.into_iter().chain(seed(&args.seed, "--seed")?).collect::<Vec<_>>();
+    let declared = declared(args, install.pack_options)?;
+    Ok(declared.map(|(mut spec, warnings)| {
+        spec.seed_with(&seed);
+        (spec, warnings)
+    }))
+}
+
+fn declared(args: &args::Ensure, options: PackOptions) -> Result<Option<(Spec, Vec<String>)>, Failure> {
     let range = args.python.as_deref().map(InterpreterRange::parse).transpose().map_err(Error::from)?;
     if let Some(path) = &args.from {
         let declaration = source::read(path, options, &args.extra)?;
@@ -44,6 +53,15 @@ pub fn from_args(args: &args::Ensure, options: PackOptions) -> Result<Option<(Sp
     Ok(Some(reader.finish()?))
 }
 
+/// Requirements of the site or of a flag.
+fn seed(lines: &[String], origin: &str) -> Result<Vec<Requirement>, Failure> {
+    let mut reader = Reader::new(PackOptions::Ignore);
+    for line in lines {
+        reader.requirement(origin, Path::new("/"), line)?;
+    }
+    Ok(reader.finish()?.0.requirements)
+}
+
 /// A pack that was found, and its declaration or why it cannot be read.
 #[derive(Debug)]
 pub struct Found {
@@ -58,12 +76,17 @@ pub struct Found {
 }
 
 /// Finds the packs under some paths.
-pub fn find(paths: &[PathBuf], options: PackOptions) -> Result<Vec<Found>, Failure> {
-    let found = source::find(paths, options)?;
+pub fn find(paths: &[PathBuf], install: &InstallSettings) -> Result<Vec<Found>, Failure> {
+    let seed = seed(&install.seed, "install.seed")?;
+    let found = source::find(paths, install.pack_options)?;
     Ok(found
         .into_iter()
         .map(|source::Found { name, pack, origin, result, .. }| {
-            let result = result.map_err(|error| match &pack {
+            let seeded = result.map(|mut declaration| {
+                declaration.spec.seed_with(&seed);
+                declaration
+            });
+            let result = seeded.map_err(|error| match &pack {
                 Some(pack) => Failure::from(error).about(pack),
                 None => Failure::from(error),
             });

@@ -424,6 +424,9 @@ A configuration:
   [install]
   timeout = \"20m\"
   jobs = 2
+  allow_source = [\"mysqlclient\"]                # wheels only, but for these where they have none; or true, false
+  seed = [\"setuptools<82\"]                      # beside what every pack declares
+  build_constraints = [\"setuptools<82\"]         # limits what builds need
   [lock]
   prefer = \"newest\"                               # or a file of known-good versions
   minimum = [\"urllib3>=2.2.2\"]

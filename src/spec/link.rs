@@ -106,7 +106,9 @@ impl<'a> Fragment<'a> {
 fn remote(scheme: &str, rest: &str, place: &str, fragment: Fragment<'_>) -> Result<Link, String> {
     let (vcs, transport) = scheme.split_once('+').map_or((None, scheme), |(vcs, t)| (Some(vcs), t));
     let is_known = match vcs {
-        Some("git") => matches!(transport, "https" | "http" | "ssh" | "git" | "file"),
+        // Installers have given it up, and so have the hosts: nothing tells who answers.
+        Some("git") if transport == "git" => return Err("`git+git:` is not supported: write `git+https:`".into()),
+        Some("git") => matches!(transport, "https" | "http" | "ssh" | "file"),
         Some(_) => return Err(format!("`{scheme}:` is not supported: only Git repositories are")),
         None => matches!(transport, "https" | "http"),
     };

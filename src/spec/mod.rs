@@ -60,6 +60,12 @@ impl Requirement {
     pub fn line(&self) -> &str {
         self.install.as_deref().unwrap_or(&self.canonical)
     }
+
+    /// The distribution's normalised name.
+    pub fn name(&self) -> &str {
+        let end = self.canonical.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
+        &self.canonical[..end.unwrap_or(self.canonical.len())]
+    }
 }
 
 /// A canonical declaration. Equal specs have equal digests.
@@ -103,6 +109,20 @@ impl Spec {
     /// Whether nothing would be installed.
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty() && self.seed.is_empty() && self.pylock.is_none()
+    }
+
+    /// Adds what old packs expect to be there without declaring it, such as `setuptools<82` for those that import
+    /// `pkg_resources`. What the declaration itself names stays as it says. One that is complete, a lock or
+    /// requirements with digests, gets nothing.
+    pub fn seed_with(&mut self, seed: &[Requirement]) {
+        let is_complete = self.pylock.is_some()
+            || self.options.iter().any(|option| option.starts_with("--require-hashes"))
+            || self.requirements.iter().any(|requirement| requirement.canonical.contains(" --hash="));
+        if !is_complete {
+            let undeclared = seed.iter().filter(|seed| self.requirements.iter().all(|own| own.name() != seed.name()));
+            self.seed.extend(undeclared.map(|seed| seed.canonical.clone()).collect::<Vec<_>>());
+            self.canonicalise();
+        }
     }
 
     /// Brings the lists into canonical order. Every constructor of specs ends with it; it is idempotent.

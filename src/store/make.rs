@@ -54,7 +54,12 @@ impl Store {
                 // Every empty declaration becomes the one empty environment: no alias is needed to know it.
                 return self.existing(&Lock::default().env_key(&order.interpreter.identity));
             }
-            self.0.index.read("look up an alias", |db| envs::by_alias(db, &spec, &interpreter))
+            let found = self.0.index.read("look up an alias", |db| envs::by_alias(db, &spec, &interpreter))?;
+            // What was locked before the floor was raised answers no new pack.
+            Ok(match found {
+                Some(env) if self.below_floor(env.id)?.is_empty() => Some(env),
+                _ => None,
+            })
         };
         if let Some(made) = self.shared(find()?)? {
             return Ok(made);

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use sha2::Digest;
+
 use crate::support::{Wheel, World, git, project};
 
 fn file(world: &World, path: &str, text: &str) -> String {
@@ -266,4 +268,38 @@ fn nothing_of_a_declaration_reaches_a_shell() {
         assert_eq!(world.json(["sync", "packs"])["summary"]["failed"], 1, "{text}");
     }
     assert!(Command::new("find").arg(world.path()).args(["-name", "gone"]).output().expect("find").stdout.is_empty());
+}
+
+#[test]
+fn what_old_packs_expect_comes_beside_what_they_declare() {
+    let world = World::new();
+    for (name, version) in [("alpha", "1.0"), ("old-tools", "1.0"), ("old-tools", "2.0")] {
+        world.wheel(&Wheel::new(name, version));
+    }
+    let has = |pack: &str| {
+        let shown = world.json(["show", pack]);
+        let all = shown["distributions"].as_array().expect("distributions").clone();
+        let text = |d: &serde_json::Value, field: &str| d[field].as_str().unwrap_or_default().to_owned();
+        all.iter().map(|d| format!("{}=={}", text(d, "name"), text(d, "version"))).collect::<Vec<_>>()
+    };
+    world.ok(["ensure", "flag", "--with", "alpha", "--seed", "Old_Tools<2"]);
+    assert_eq!(has("flag"), ["alpha==1.0", "old-tools==1.0"]);
+    // The declaration that is on record has it, so that asking again is a hit.
+    assert_eq!(world.json(["ensure", "flag"])["outcome"], "hit");
+
+    world.install_setting("seed = [\"old-tools<2\"]");
+    world.pack("plain", "alpha\n");
+    world.pack("empty", "");
+    world.pack("newer", "old-tools>=2\n");
+    let wheel = fs::read(world.wheels().join("alpha-1.0-py3-none-any.whl")).expect("reads");
+    let digest = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(wheel));
+    world.pack("complete", format!("alpha==1.0 --hash=sha256:{digest}\n"));
+    world.ok(["sync".as_ref(), world.packs().as_os_str()]);
+    assert_eq!(has("plain"), ["alpha==1.0", "old-tools==1.0"]);
+    assert_eq!(has("empty"), ["old-tools==1.0"]);
+    assert_eq!(has("newer"), ["old-tools==2.0"]);
+    assert_eq!(has("complete"), ["alpha==1.0"]);
+    // However it was asked for, it is the same environment.
+    let env = |pack: &str| world.json(["resolve", pack])["env"].clone();
+    assert_eq!(env("flag"), env("plain"));
 }

@@ -23,7 +23,9 @@ fn world(installer: &str, python: &std::path::Path) -> World {
     world.wheel(
         &Wheel::new("beta", "2.0")
             .build("7")
+            .bare_mode(0o555)
             .file("beta/__main__.py", "print(1)\n")
+            .file("beta/tool", "#!/bin/sh\necho tool\n")
             .file("beta/data.txt", "built again\n")
             .file("beta-2.0.data/scripts/beta-run", "#!python\nimport beta\nprint(beta.version)\n")
             .file("beta-2.0.data/scripts/beta-sh", "#!/bin/sh\necho beta\n")
@@ -76,6 +78,9 @@ fn wheels_become_the_same_environment_by_either_on_every_interpreter() {
             assert!(world.json(["show", "plain"])["installer"].as_str().expect("text").starts_with(installer));
             assert_eq!(world.ok(["exec", "plain", "--", "beta-run"]), "2.0");
             assert_eq!(world.ok(["exec", "plain", "--", "beta-sh"]), "beta");
+            let tool = "import beta, os, subprocess; tool = os.path.join(os.path.dirname(beta.__file__), 'tool'); \
+                        print(subprocess.check_output([tool], text=True), os.access(beta.__file__, os.X_OK))";
+            assert_eq!(world.python_in("plain", tool).split_whitespace().collect::<Vec<_>>(), ["tool", "False"]);
             let data = world.python_in(
                 "plain",
                 "import beta, os; print(open(os.path.join(os.path.dirname(beta.__file__), 'data.txt')).read())",

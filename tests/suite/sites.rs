@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{INSTALLERS, IndexServer, Wheel, World, ran, skipped};
+use crate::support::{INSTALLERS, IndexServer, Wheel, World, project, ran, skipped};
 
 /// A world whose wheels come from indexes over HTTP only.
 fn world(installer: &str, more: &str) -> World {
@@ -182,6 +182,24 @@ fn what_must_not_be_preferred_is_not() {
 }
 
 #[test]
+fn a_raised_floor_moves_nobody_and_holds_for_whoever_comes() {
+    let world = World::new();
+    world.wheel(&Wheel::new("alpha", "1.0"));
+    world.ok(["ensure", "first", "--with", "alpha"]);
+    world.wheel(&Wheel::new("alpha", "2.0"));
+    world.ok(["ensure", "second", "--with", "alpha"]);
+    assert_eq!(version(&world, "second", "alpha").as_deref(), Some("1.0"));
+
+    world.configure("[lock]\nminimum = [\"alpha>=2\"]\n");
+    assert_eq!(world.json(["ensure", "first", "--with", "alpha"])["outcome"], "hit");
+    world.ok(["ensure", "third", "--with", "alpha"]);
+    assert_eq!(version(&world, "third", "alpha").as_deref(), Some("2.0"));
+    assert_eq!(version(&world, "first", "alpha").as_deref(), Some("1.0"));
+    world.ok(["upgrade", "--using", "alpha<2"]);
+    assert_eq!(version(&world, "first", "alpha").as_deref(), Some("2.0"));
+}
+
+#[test]
 fn a_floor_for_every_pack_is_a_requirement() {
     let world = World::new();
     world.configure("[lock]\nminimum = [\"alpha>=\"]\n");
@@ -301,5 +319,77 @@ fn offline_no_connection_is_opened() {
             .filter(|line| line.contains("AF_INET") || line.contains("sa_family") && !line.contains("AF_UNIX"))
             .collect();
         assert_eq!(reaching, Vec::<&str>::new(), "{installer}");
+    }
+}
+
+#[test]
+fn a_site_says_which_distributions_may_be_built() {
+    for installer in INSTALLERS {
+        let world = World::new();
+        let source = world.path().join("local-1.0");
+        project(&source, "1.0");
+        let mut tar = Command::new("tar");
+        tar.arg("-C").arg(world.path()).arg("-czf").arg(world.wheels().join("local-1.0.tar.gz")).arg("local-1.0");
+        assert!(tar.status().expect("tar runs").success());
+        world.wheel(&Wheel::new("alpha", "1.0").requires("local"));
+        let allow = |what: &str| {
+            world.configure("");
+            world.install_setting(&format!("installer = {installer:?}\nallow_source = {what}"));
+        };
+
+        for what in ["false", "[\"other\"]"] {
+            allow(what);
+            let refused = world.json(["ensure", "pack", "--with", "alpha"]);
+            // Offline, pip cannot tell what is nowhere from what is not allowed.
+            let expected = if installer == "pip" { "offline" } else { "no_solution" };
+            assert_eq!(kind(&refused), expected, "{installer}, {what}: {refused:#}");
+        }
+        // A declaration cannot allow itself what the site does not.
+        fs::write(world.path().join("r.txt"), "--no-binary=local\nlocal\n").expect("writes");
+        let refused = world.json(["ensure", "pack", "-r", "r.txt"]);
+        assert_eq!(kind(&refused), "no_solution", "{installer}: {refused:#}");
+        assert!(refused["error"]["message"].as_str().expect("text").contains("not allowed here"), "{refused:#}");
+
+        allow("[\"Local\"]");
+        world.ok(["ensure", "pack", "--with", "alpha"]);
+        assert_eq!(world.python_in("pack", "import local; print(local.version)"), "1.0", "{installer}");
+        let shown = world.json(["show", "pack"]);
+        let built = |name: &str| {
+            let all = shown["distributions"].as_array().expect("distributions");
+            all.iter().find(|d| d["name"] == name).expect(name)["from_source"].as_bool().unwrap_or_default()
+        };
+        assert!(built("local") && !built("alpha"), "{shown:#}");
+
+        // On the list, but with a wheel: nothing is built.
+        world.wheel(&Wheel::new("local", "1.0"));
+        world.ok(["ensure", "wheels", "--with", "alpha==1.0"]);
+        assert!(world.ok(["export", "wheels"]).contains("local-1.0-py3-none-any.whl"), "{installer}");
+    }
+}
+
+#[test]
+fn what_builds_need_can_be_limited() {
+    for installer in INSTALLERS {
+        let world = World::new();
+        let source = world.path().join("source");
+        project(&source, "1.0");
+        for (file, from, to) in [
+            ("pyproject.toml", "requires = []", "requires = ['tool']"),
+            ("backend.py", "import os", "import tool\nassert tool.version == '1.0', 'too new'\nimport os"),
+        ] {
+            let text = fs::read_to_string(source.join(file)).expect("reads");
+            fs::write(source.join(file), text.replacen(from, to, 1)).expect("writes");
+        }
+        for version in ["1.0", "2.0"] {
+            world.wheel(&Wheel::new("tool", version));
+        }
+        let requirement = format!("local @ file://{}", source.display());
+        world.install_setting(&format!("installer = {installer:?}"));
+        let refused = world.json(["ensure", "pack", "--with", &requirement]);
+        assert_eq!(kind(&refused), "source_build", "{installer}: {refused:#}");
+
+        world.install_setting("build_constraints = [\"tool<2\"]");
+        world.ok(["ensure", "pack", "--with", &requirement]);
+        assert_eq!(world.python_in("pack", "import local; print(local.version)"), "1.0", "{installer}");
     }
 }

@@ -40,6 +40,12 @@ pub struct Ensure {
     #[arg(long, value_name = "REQ", help_heading = "Declaration", requires = "source")]
     pub python: Option<String>,
 
+    /// Beside what is declared, for old packs that expect more, e.g. `setuptools<82`; repeatable
+    ///
+    /// What the declaration itself names stays as it says. `install.seed` in the configuration does this for every pack.
+    #[arg(long, value_name = "REQ", help_heading = "Declaration", requires = "source")]
+    pub seed: Vec<String>,
+
     /// Install what is declared and nothing it depends on
     #[arg(long, help_heading = "Declaration", requires = "source")]
     pub no_deps: bool,

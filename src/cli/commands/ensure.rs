@@ -28,8 +28,7 @@ pub fn run(context: &Context, args: &Ensure) -> Outcome {
     context.warn_of_foreign_settings(&config);
     let pack = &args.pack;
     // The declaration first: one that cannot be read creates no store.
-    let declared =
-        declare::from_args(args, config.settings.install.pack_options).map_err(|failure| failure.about(pack))?;
+    let declared = declare::from_args(args, &config.settings.install).map_err(|failure| failure.about(pack))?;
     let (spec, warnings) = declared.map_or((None, Vec::new()), |(spec, warnings)| (Some(spec), warnings));
     for warning in &warnings {
         context.out.warn(warning);

@@ -9,7 +9,7 @@ use super::keys;
 use crate::cli::units::{self, DurationText, SizeText};
 use crate::error::{Error, Result};
 use crate::fs::link::LinkMode;
-use crate::settings::{Installer, MinFree, PackOptions};
+use crate::settings::{AllowSource, Installer, MinFree, PackOptions};
 
 /// More than any sensible file; a device or a log given by mistake is not read whole.
 const LIMIT: u64 = 1 << 20;
@@ -59,7 +59,9 @@ pub struct Install {
     pub timeout: Option<DurationText>,
     pub silence_timeout: Option<DurationText>,
     pub jobs: Option<JobsNumber>,
-    pub allow_source: Option<bool>,
+    pub allow_source: Option<AllowSourceValue>,
+    pub build_constraints: Option<Vec<String>>,
+    pub seed: Option<Vec<String>>,
     pub pack_options: Option<PackOptionsText>,
     pub link_mode: Option<LinkModeText>,
 }
@@ -124,6 +126,31 @@ read_by!(
         "uv" => Ok(Installer::Uv),
         "pip" => Ok(Installer::Pip),
         other => Err(format!("there is no installer `{other}`: write `auto`, `uv` or `pip`")),
+    }
+);
+/// `true`, `false`, or names.
+#[derive(Debug, serde::Deserialize)]
+#[serde(untagged, expecting = "write `true`, `false` or a list of names")]
+pub enum BoolOrNames {
+    /// All or none.
+    Bool(bool),
+    /// Some.
+    Names(Vec<String>),
+}
+
+read_by!(
+    /// `install.allow_source`.
+    AllowSourceValue, BoolOrNames => AllowSource, |value| match value {
+        BoolOrNames::Bool(true) => Ok(AllowSource::All),
+        BoolOrNames::Bool(false) => Ok(AllowSource::None),
+        BoolOrNames::Names(names) => {
+            for name in &names {
+                if name.parse::<uv_normalize::PackageName>().is_err() {
+                    return Err(format!("`{name}` is not the name of a distribution"));
+                }
+            }
+            Ok(AllowSource::Only(names))
+        }
     }
 );
 read_by!(

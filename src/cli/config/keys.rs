@@ -14,6 +14,8 @@ const INSTALL: &[&str] = &[
     "silence_timeout",
     "jobs",
     "allow_source",
+    "build_constraints",
+    "seed",
     "pack_options",
     "link_mode",
 ];

@@ -124,8 +124,12 @@ impl Config {
             settings.lock.prefer = prefer(text, base).map_err(bad)?;
             set("lock.prefer");
         }
-        if let Some(lines) = &lock.minimum {
-            constraints(lines, base).map_err(bad)?;
+        for (key, lines) in [
+            ("lock.minimum", &lock.minimum),
+            ("install.build_constraints", &install.build_constraints),
+            ("install.seed", &install.seed),
+        ] {
+            requirements(key, lines.as_deref().unwrap_or_default(), base).map_err(bad)?;
         }
         take! {
             install.installer => "install.installer", settings.install.installer, file::InstallerText::into_inner;
@@ -134,7 +138,9 @@ impl Config {
             install.timeout => "install.timeout", settings.install.timeout, file::seconds;
             install.silence_timeout => "install.silence_timeout", settings.install.silence_timeout, file::seconds;
             install.jobs => "install.jobs", settings.install.jobs, file::JobsNumber::into_inner;
-            install.allow_source => "install.allow_source", settings.install.allow_source, |value| value;
+            install.allow_source => "install.allow_source", settings.install.allow_source, file::AllowSourceValue::into_inner;
+            install.build_constraints => "install.build_constraints", settings.install.build_constraints, |value| value;
+            install.seed => "install.seed", settings.install.seed, |value| value;
             install.pack_options => "install.pack_options", settings.install.pack_options, file::PackOptionsText::into_inner;
             install.link_mode => "install.link_mode", settings.install.link_mode, file::LinkModeText::into_inner;
             lock.minimum => "lock.minimum", settings.lock.minimum, |value| value;
@@ -168,12 +174,12 @@ fn path_or_none(text: &str, base: &Path) -> Option<PathBuf> {
 }
 
 /// Each line must be a requirement: an installer would tell of it at every pack.
-fn constraints(lines: &[String], base: &Path) -> Result<(), String> {
+fn requirements(key: &str, lines: &[String], base: &Path) -> Result<(), String> {
     for line in lines {
         let mut reader = Reader::new(PackOptions::Ignore);
         reader
-            .requirement("lock.minimum", base, line)
-            .map_err(|error| format!("`lock.minimum` has a line that is no requirement: {error}"))?;
+            .requirement(key, base, line)
+            .map_err(|error| format!("`{key}` has a line that is no requirement: {error}"))?;
     }
     Ok(())
 }

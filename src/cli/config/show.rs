@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Config, Origin};
 use crate::cli::units;
 use crate::fs::link::LinkMode;
-use crate::settings::{CredentialSource, Index, Installer, MinFree, PackOptions, Prefer};
+use crate::settings::{AllowSource, CredentialSource, Index, Installer, MinFree, PackOptions, Prefer};
 
 /// One value.
 #[derive(Debug, Serialize)]
@@ -50,7 +50,16 @@ pub fn entries(config: &Config) -> Vec<Entry> {
         ("install.timeout", json!(units::duration(install.timeout))),
         ("install.silence_timeout", json!(units::duration(install.silence_timeout))),
         ("install.jobs", json!(install.jobs)),
-        ("install.allow_source", json!(install.allow_source)),
+        (
+            "install.allow_source",
+            match &install.allow_source {
+                AllowSource::All => json!(true),
+                AllowSource::None => json!(false),
+                AllowSource::Only(names) => json!(names),
+            },
+        ),
+        ("install.build_constraints", json!(install.build_constraints)),
+        ("install.seed", json!(install.seed)),
         (
             "install.pack_options",
             json!(match install.pack_options {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::settings::{CredentialSource, Installer, MinFree, PackOptions};
+use crate::settings::{AllowSource, CredentialSource, Installer, MinFree, PackOptions};
 
 const FULL: &str = r#"
 [[index]]
@@ -24,6 +24,8 @@ timeout = "30m"
 silence_timeout = "5m"
 jobs = 3
 allow_source = false
+build_constraints = ["setuptools<82"]
+seed = ["setuptools<82"]
 pack_options = "allow"
 link_mode = "copy"
 
@@ -79,7 +81,14 @@ fn every_key_arrives() {
     assert_eq!(install.find_links, ["/etc/x/wheels", "https://links.example/page"]);
     assert_eq!(install.ca_bundle.as_deref(), Some(Path::new("/etc/x/ca.pem")));
     assert_eq!((install.timeout.as_secs(), install.silence_timeout.as_secs()), (1800, 300));
-    assert_eq!((install.jobs, install.allow_source, install.pack_options), (3, false, PackOptions::Allow));
+    assert_eq!(
+        (install.jobs, install.allow_source.clone(), install.pack_options),
+        (3, AllowSource::None, PackOptions::Allow)
+    );
+    assert_eq!(
+        (&install.build_constraints[..], &install.seed[..]),
+        (&["setuptools<82".to_owned()][..], &["setuptools<82".to_owned()][..])
+    );
     assert_eq!(settings.lock.prefer, Prefer::File("/etc/x/fleet.txt".into()));
     assert_eq!(settings.lock.minimum, ["urllib3>=2.2.2"]);
     let gc = &settings.gc;
@@ -125,6 +134,9 @@ fn mistakes_are_named() {
         ("[gc]\nmin_free = '100%'", "no part of a filesystem"),
         ("[install]\n\ntimeout = 20", "line 3: invalid type: integer `20`"),
         ("[install]\njobs = 0", "from 1 to 1024"),
+        ("[install]\nallow_source = 'all'", "write `true`, `false` or a list of names"),
+        ("[install]\nallow_source = ['a b']", "`a b` is not the name of a distribution"),
+        ("[install]\nseed = ['a b']", "`install.seed` has a line that is no requirement"),
         ("[install]\npack_options = 'maybe'", "`maybe` is not `ignore` or `allow`"),
         ("[install]\nfind_links = ['']", "is empty"),
         ("[lock]\nexclude_newer = 'soon'", "is no date such as `2026-01-31`"),

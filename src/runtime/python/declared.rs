@@ -9,6 +9,7 @@ use uv_pep440::{Version, VersionSpecifiers};
 use uv_pep508::{MarkerEnvironment, MarkerEnvironmentBuilder, MarkerTree};
 
 use super::classify::Verdict;
+use super::from_source::MayBuild;
 use super::pick::{self, Asks, Rules};
 use super::{indexes, installer, source_dir, tags};
 use crate::error::{InstallerCause, Result};
@@ -29,7 +30,7 @@ pub(crate) fn lock(job: &Job<'_>, spec: &Spec, pylock: &Pylock) -> Result<Lock> 
 
 fn make(job: &Job<'_>, spec: &Spec, pylock: &Pylock, tags: &uv_platform_tags::Tags) -> Result<Lock, Verdict> {
     let fitting = fitting(pylock, job.interpreter)?;
-    let rules = Rules::of(spec, job.settings.install.allow_source)?;
+    let rules = Rules::of(spec, MayBuild::of(&job.settings.install.allow_source))?;
     let asks = Asks {
         rank: &|file: &str| tags::rank(tags, file),
         directory: &|path| {

@@ -13,7 +13,7 @@ use super::dist_info::DistInfo;
 use super::hashes::Hashes;
 use super::record::{Claims, Verdict, Verdicts};
 use super::tidy::Tree;
-use super::{check, dist_info, scripts, skeleton};
+use super::{check, dist_info, executables, scripts, skeleton};
 use crate::error::{Error, InstallerCause, Phase, Result};
 use crate::fs::scan::Known;
 use crate::lock::Lock;
@@ -58,6 +58,7 @@ pub(crate) fn finish(job: &Job<'_>, lock: &Lock, env_dir: &Path, wrong: Wrong) -
     tree.remove_marks(&site_dirs, |path| claims.names(path))?;
     let made = scripts::write(env_dir, interpreter, &mut tree, &dists, &mut verdicts)?;
     scripts::normalise(env_dir, interpreter, &tree)?;
+    executables::settle(env_dir, &tree, &hashes)?;
     tree.remove_empty_dirs(&site_dirs)?;
     claims.rewrite(env_dir, &tree, &dists, &made, &hashes)?;
     let ours = skeleton::names(env_dir, interpreter)?;

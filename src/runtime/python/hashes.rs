@@ -7,6 +7,7 @@ use data_encoding::BASE64URL_NOPAD;
 use memchr::memmem::Finder;
 use sha2::{Digest, Sha256};
 
+use super::executables;
 use super::tidy::Tree;
 use crate::error::Result;
 use crate::fs::parallel;
@@ -19,6 +20,8 @@ pub(crate) struct Hash {
     pub sha256: String,
     /// Its BLAKE3 and size, and whether the environment's path is in it.
     pub content: Content,
+    /// Whether the kernel would execute it.
+    pub is_program: bool,
 }
 
 /// What files hold, by relative path.
@@ -53,6 +56,11 @@ impl Hashes {
 
 fn hash(path: &Path, finder: Option<&Finder<'_>>) -> Result<Hash> {
     let mut sha256 = Sha256::new();
-    let content = read::content(&read::open(path)?, path, finder, |chunk| sha256.update(chunk))?;
-    Ok(Hash { sha256: BASE64URL_NOPAD.encode(&sha256.finalize()), content })
+    let mut head = Vec::with_capacity(executables::HEAD);
+    let content = read::content(&read::open(path)?, path, finder, |chunk| {
+        sha256.update(chunk);
+        head.extend(chunk.iter().take(executables::HEAD - head.len()));
+    })?;
+    let is_program = executables::is_program(&path.to_string_lossy(), &head);
+    Ok(Hash { sha256: BASE64URL_NOPAD.encode(&sha256.finalize()), content, is_program })
 }

@@ -1,9 +1,10 @@
 //! What installs: uv or pip, behind one seam. Both are given the same, and what comes out is the same.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::classify::Verdict;
+use super::from_source::MayBuild;
 use super::pip::Pip;
 use super::prefer::{Answer, Pin};
 use super::uv::Uv;
@@ -19,11 +20,12 @@ pub(crate) trait Installer: std::fmt::Debug {
     /// Its name and version. Provenance, not identity.
     fn label(&self) -> String;
 
-    /// Makes the lock of a spec that is not empty and brings none itself, of these versions where they fit.
+    /// Makes the lock of a spec that is not empty and brings none itself: of these versions where they fit, building
+    /// only what may be.
     ///
     /// # Errors
     /// [`Error::Installer`] in phase [`Phase::Lock`], sorted by cause.
-    fn lock(&self, job: &Job<'_>, spec: &Spec, preferred: &[Pin]) -> Result<Answer>;
+    fn lock(&self, job: &Job<'_>, spec: &Spec, preferred: &[Pin], may_build: &MayBuild) -> Result<Answer>;
 
     /// Installs a lock's artifacts, and nothing else, into an environment that has its interpreter and nothing else.
     ///
@@ -77,6 +79,17 @@ pub(crate) fn write_lines<'a>(path: &Path, lines: impl Iterator<Item = &'a str>)
         text.push('\n');
     }
     write(path, &text)
+}
+
+/// Writes the site's limits for what builds need, if there are any, and says where.
+pub(crate) fn write_build_constraints(job: &Job<'_>) -> Result<Option<PathBuf>> {
+    let lines = &job.settings.install.build_constraints;
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    let file = job.scratch.join("build-constraints.txt");
+    write_lines(&file, lines.iter().map(String::as_str))?;
+    Ok(Some(file))
 }
 
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {

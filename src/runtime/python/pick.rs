@@ -10,18 +10,21 @@ use std::path::Path;
 use uv_normalize::PackageName;
 
 use super::classify::Verdict;
+use super::from_source::MayBuild;
 use super::pylock::{self, File, Package, Pylock};
 use crate::error::InstallerCause;
 use crate::lock::{Artifact, Lock, Locked};
-use crate::spec::Spec;
+use crate::spec::{Requirement, Spec};
 
 /// What a declaration and a site's settings say about choosing.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rules {
     /// Packages whose wheels are passed over.
     no_binary: Selection,
     /// Packages whose source distributions are.
     only_binary: Selection,
+    /// What the site lets be built.
+    may_build: MayBuild,
     /// The SHA-256 digests that will do, by package. A package that is not in it may have any.
     digests: BTreeMap<String, BTreeSet<String>>,
     /// Whether every package must be in `digests`.
@@ -54,19 +57,25 @@ impl Selection {
     }
 }
 
-fn normalised(name: &str) -> String {
+/// A name as indexes know it (PEP 503); a text that is no name stays as it is.
+pub(super) fn normalised(name: &str) -> String {
     name.parse::<PackageName>().map_or_else(|_| name.to_owned(), |name| name.to_string())
 }
 
 impl Rules {
-    /// The rules of a spec. `allow_source` is the site's word.
+    /// The rules of a spec. `may_build` is the site's word.
     ///
     /// # Errors
     ///
     /// A package pinned by digests none of which is a SHA-256.
-    pub(crate) fn of(spec: &Spec, allow_source: bool) -> Result<Self, Verdict> {
-        let mut rules = Self::default();
-        rules.only_binary.all = !allow_source;
+    pub(crate) fn of(spec: &Spec, may_build: MayBuild) -> Result<Self, Verdict> {
+        let mut rules = Self {
+            no_binary: Selection::default(),
+            only_binary: Selection::default(),
+            may_build,
+            digests: BTreeMap::new(),
+            require_digests: false,
+        };
         for option in &spec.options {
             match option.split_once('=').unwrap_or((option, "")) {
                 ("--no-binary", value) => rules.no_binary.add(value),
@@ -76,18 +85,17 @@ impl Rules {
             }
         }
         for requirement in spec.requirements.iter().chain(&spec.constraints) {
-            rules.note_digests(&requirement.canonical)?;
+            rules.note_digests(requirement)?;
             // As with pip: one digest asks for all of them.
             rules.require_digests |= requirement.canonical.contains(" --hash=");
         }
         Ok(rules)
     }
 
-    fn note_digests(&mut self, canonical: &str) -> Result<(), Verdict> {
-        let end = canonical.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c)));
-        let name = normalised(&canonical[..end.unwrap_or(canonical.len())]);
+    fn note_digests(&mut self, requirement: &Requirement) -> Result<(), Verdict> {
+        let name = normalised(requirement.name());
         let mut given = false;
-        for word in canonical.split_whitespace() {
+        for word in requirement.canonical.split_whitespace() {
             let digest = word.strip_prefix("--hash=").or_else(|| word.split_once('#').map(|(_, fragment)| fragment));
             let named = digest.map(|digest| digest.split('&').filter_map(|part| part.split_once([':', '='])));
             let local = word.strip_prefix("sha256:").map(|digest| ("sha256", digest));
@@ -132,6 +140,9 @@ pub(crate) fn pick<R: Ord>(pylock: &Pylock, rules: &Rules, base: &Path, asks: &A
             return Err(Verdict::new(InstallerCause::NoSolution, summary));
         }
         let artifact = choose(package, &name, rules, base, asks)?;
+        if let Some(verdict) = rules.may_build.refusal(&name, &artifact) {
+            return Err(verdict);
+        }
         let index = match &artifact {
             Artifact::Wheel { url, .. } | Artifact::Sdist { url, .. } if package.archive.is_none() => {
                 (asks.index)(package, url)

@@ -18,6 +18,7 @@ use self::invocation::Invocation;
 use self::options::Options;
 use self::tool::Tool;
 use super::classify::Verdict;
+use super::from_source::MayBuild;
 use super::installer::{self, Installer};
 use super::pick::{self, Asks, Rules};
 use super::prefer::{self, Answer, Pin};
@@ -45,14 +46,14 @@ impl Installer for Pip {
         format!("pip {}", self.tool.version)
     }
 
-    fn lock(&self, job: &Job<'_>, spec: &Spec, preferred: &[Pin]) -> Result<Answer> {
+    fn lock(&self, job: &Job<'_>, spec: &Spec, preferred: &[Pin], may_build: &MayBuild) -> Result<Answer> {
         if job.settings.lock.exclude_newer.is_some() {
             let reason = "pip cannot leave out what is newer; `installer = \"uv\"` can".into();
             return Err(Error::InvalidConfig { origin: "`lock.exclude_newer`".into(), reason });
         }
         // pip has no preferences: they are limits that are all kept, or none is.
         let limits: Vec<String> = preferred.iter().map(|pin| format!("{}=={}", pin.name, pin.version)).collect();
-        self.lock_within(job, spec, &limits)
+        self.lock_within(job, spec, &limits, may_build)
     }
 
     fn install(&self, job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<()> {
@@ -85,12 +86,11 @@ impl Installer for Pip {
 
 impl Pip {
     /// Locks with these limits beside the declaration's own.
-    fn lock_within(&self, job: &Job<'_>, spec: &Spec, limits: &[String]) -> Result<Answer> {
+    fn lock_within(&self, job: &Job<'_>, spec: &Spec, limits: &[String], may_build: &MayBuild) -> Result<Answer> {
         let run = Invocation::new(job, &self.tool, Phase::Lock);
-        let install = &job.settings.install;
-        let rules = Rules::of(spec, install.allow_source).map_err(|verdict| run.refused(verdict))?;
+        let rules = Rules::of(spec, may_build.clone()).map_err(|verdict| run.refused(verdict))?;
         let tags = tags::tags(job.interpreter)?;
-        let options = options::translate(&spec.options);
+        let options = options::translate(&may_build.options(&spec.options));
         for option in &options.ignored {
             job.log.line(&format!("the option {option} means nothing to pip and is passed over"));
         }
@@ -112,9 +112,7 @@ impl Pip {
         let mut arguments: Vec<OsString> = ["install", "--dry-run", "--ignore-installed"].map(OsString::from).into();
         arguments.extend(["--report".into(), report.clone().into()]);
         arguments.extend(options.arguments.iter().map(OsString::from));
-        if !install.allow_source {
-            arguments.push("--only-binary=:all:".into());
-        }
+        arguments.extend(may_build.arguments().iter().map(OsString::from));
         arguments.extend(["-c".into(), constraints.into(), "-r".into(), requirements.into()]);
         (job.progress)("locking");
         let said = run.run(&empty.join("bin/python"), &arguments, &options).map_err(|error| run.told_offline(error))?;

@@ -7,6 +7,7 @@
 use uv_normalize::PackageName;
 use uv_pep440::Version;
 
+use super::from_source;
 use super::installer::Installer;
 use crate::error::{Error, InstallerCause, Phase, Result};
 use crate::lock::{Artifact, Lock};
@@ -39,7 +40,7 @@ pub(crate) struct Answer {
 pub(crate) fn lock(chosen: &dyn Installer, job: &Job<'_>, spec: &Spec) -> Result<Lock> {
     let mut preferred = pins(job.preferences);
     loop {
-        let answer = match chosen.lock(job, spec, &preferred) {
+        let answer = match from_source::lock(chosen, job, spec, &preferred) {
             Err(error) if !preferred.is_empty() && is_perhaps_theirs(&error) => {
                 job.log.line("with the preferred versions there is no lock: locking without preferences");
                 preferred.clear();

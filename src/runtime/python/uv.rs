@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use self::invocation::Invocation;
 use super::classify::Verdict;
+use super::from_source::MayBuild;
 use super::installer::{self, Installer};
 use super::pick::{self, Asks, Rules};
 use super::prefer::{self, Answer, Pin};
@@ -34,9 +35,9 @@ impl Installer for Uv {
         format!("uv {}", self.0.version)
     }
 
-    fn lock(&self, job: &Job<'_>, spec: &Spec, preferred: &[Pin]) -> Result<Answer> {
+    fn lock(&self, job: &Job<'_>, spec: &Spec, preferred: &[Pin], may_build: &MayBuild) -> Result<Answer> {
         let tags = tags::tags(job.interpreter)?;
-        lock(job, &self.0, spec, preferred, &|file| tags::rank(&tags, file))
+        lock(job, &self.0, spec, preferred, may_build, &|file| tags::rank(&tags, file))
     }
 
     fn install(&self, job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<()> {
@@ -62,15 +63,15 @@ pub(crate) fn lock<R: Ord>(
     tool: &Tool,
     spec: &Spec,
     preferred: &[Pin],
+    may_build: &MayBuild,
     rank: &dyn Fn(&str) -> Option<R>,
 ) -> Result<Answer> {
     if spec.is_empty() {
         return Ok(Answer { lock: Lock::default(), yanked: Vec::new() });
     }
     let invocation = Invocation::new(job, tool, Phase::Lock, job.limits.deadline);
-    let install = &job.settings.install;
-    let rules = Rules::of(spec, install.allow_source).map_err(|verdict| invocation.refused(verdict))?;
-    let options = options::translate(&spec.options);
+    let rules = Rules::of(spec, may_build.clone()).map_err(|verdict| invocation.refused(verdict))?;
+    let options = options::translate(&may_build.options(&spec.options));
     for option in &options.ignored {
         job.log.line(&format!("the option {option} means nothing to uv and is passed over"));
     }
@@ -86,12 +87,7 @@ pub(crate) fn lock<R: Ord>(
     arguments.extend(["--format", "pylock.toml", "--no-header", "--no-annotate", "--python"].map(OsString::from));
     arguments.push(job.interpreter.path.clone().into());
     arguments.extend(options.arguments.iter().map(OsString::from));
-    if !install.allow_source {
-        arguments.push("--no-build".into());
-    }
-    if let Some(newest) = &job.settings.lock.exclude_newer {
-        arguments.extend(["--exclude-newer".into(), newest.into()]);
-    }
+    arguments.extend(may_build.arguments().iter().map(OsString::from));
     if let Some(newest) = &job.settings.lock.exclude_newer {
         arguments.extend(["--exclude-newer".into(), newest.into()]);
     }
@@ -101,6 +97,7 @@ pub(crate) fn lock<R: Ord>(
         installer::write(&preferences, &options::preferences(preferred))?;
         arguments.extend(["--output-file".into(), preferences.into()]);
     }
+    arguments.extend(build_constraints(job)?);
     arguments.extend(["--constraints".into(), constraints.into(), requirements.into()]);
 
     (job.progress)("locking");
@@ -145,13 +142,20 @@ pub(crate) fn install(job: &Job<'_>, tool: &Tool, lock: &Lock, env_dir: &Path, d
     if lock.packages.iter().all(|package| all_files(&package.artifact)) {
         arguments.push("--require-hashes".into());
     }
-    if !job.settings.install.allow_source {
-        arguments.push("--no-build".into());
-    }
+    let packages = lock.packages.iter().map(|locked| (locked.name.as_str(), &locked.artifact));
+    let may_build = MayBuild::of(&job.settings.install.allow_source).needed(packages);
+    arguments.extend(may_build.arguments().iter().map(OsString::from));
+    arguments.extend(build_constraints(job)?);
     arguments.push(file.into());
 
     (job.progress)(&format!("installing {} distributions", lock.packages.len()));
     invocation.run(&arguments, &options::Options::default()).map(drop)
+}
+
+/// The arguments that limit what builds need.
+fn build_constraints(job: &Job<'_>) -> Result<Vec<OsString>> {
+    let file = installer::write_build_constraints(job)?;
+    Ok(file.map_or_else(Vec::new, |file| vec!["--build-constraints".into(), file.into()]))
 }
 
 #[cfg(test)]

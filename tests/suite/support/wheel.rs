@@ -21,6 +21,7 @@ pub struct Wheel {
     scripts: Vec<String>,
     files: Vec<(String, Vec<u8>)>,
     recorded: Vec<(String, String)>,
+    bare_mode: Option<u16>,
 }
 
 impl Wheel {
@@ -36,6 +37,7 @@ impl Wheel {
             extras: Vec::new(),
             scripts: Vec::new(),
             recorded: Vec::new(),
+            bare_mode: None,
             files: vec![(format!("{module}/__init__.py"), format!("version = {version:?}\n").into_bytes())],
         }
     }
@@ -67,6 +69,12 @@ impl Wheel {
     /// Says another digest of a file than it has.
     pub fn recorded_as(mut self, path: &str, digest: &str) -> Self {
         self.recorded.push((path.into(), digest.into()));
+        self
+    }
+
+    /// Its archive's entries have this mode, and no mark of what kind of file they are, as some build systems write them.
+    pub fn bare_mode(mut self, mode: u16) -> Self {
+        self.bare_mode = Some(mode);
         self
     }
 
@@ -118,6 +126,15 @@ impl Wheel {
             zip.write_all(&bytes).expect("a zip entry is written");
         }
         zip.finish().expect("the zip ends");
+        if let Some(mode) = self.bare_mode {
+            let mut bytes = std::fs::read(&path).expect("the wheel can be read");
+            // The external attributes of each entry of the central directory (APPNOTE.TXT, 4.3.12).
+            let entries: Vec<_> = memchr::memmem::find_iter(&bytes, b"PK\x01\x02").collect();
+            for entry in entries {
+                bytes[entry + 38..entry + 42].copy_from_slice(&(u32::from(mode) << 16).to_le_bytes());
+            }
+            std::fs::write(&path, bytes).expect("the wheel can be written");
+        }
         path
     }
 }

@@ -33,7 +33,7 @@ pub fn run(context: &Context, args: &Sync) -> Outcome {
     if let Some(like) = args.like.as_deref().filter(|like| !like.is_dir()) {
         return Err(Failure::usage(format!("`{}` is no directory of virtual environments", like.display())));
     }
-    let found = declare::find(&args.paths, config.settings.install.pack_options)?;
+    let found = declare::find(&args.paths, &config.settings.install)?;
     warn(context, &found);
     if args.dry_run || args.check {
         return preview::run(context, args, config, &found, began);

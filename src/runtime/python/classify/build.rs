@@ -48,6 +48,7 @@ const HEADERS: &[(&str, &str)] = &[
     ("sodium.h", "libsodium-dev"),
     ("pcap.h", "libpcap-dev"),
     ("pcap/", "libpcap-dev"),
+    ("portaudio.h", "portaudio19-dev"),
     ("gmp.h", "libgmp-dev"),
     ("mpfr.h", "libmpfr-dev"),
     ("linux/", "linux-libc-dev"),
@@ -134,6 +135,9 @@ pub(super) fn summary(stderr: &str) -> String {
 /// Why a build failed, from its output.
 pub(crate) fn reason(stderr: &str) -> String {
     if let Some(header) = missing_header(stderr) {
+        if header == "longintrepr.h" {
+            return "it was written for Python 3.10 and older: the header `longintrepr.h` is gone".into();
+        }
         let package = HEADERS.iter().find(|(lead, _)| header.starts_with(lead)).map(|(_, package)| *package);
         return missing(&format!("the header `{header}`"), package);
     }
@@ -148,7 +152,9 @@ pub(crate) fn reason(stderr: &str) -> String {
     }
     if let Some(module) = after(stderr, "No module named '", "'") {
         if module == "pkg_resources" {
-            return "it needs `pkg_resources`, which setuptools 82 and later do not have".into();
+            return "it needs `pkg_resources`, which setuptools 82 and later do not have: set \
+                    `install.build_constraints = [\"setuptools<82\"]`"
+                .into();
         }
         return format!("its build needs the module `{module}`, which it does not declare");
     }

@@ -39,7 +39,7 @@ fn what_uv_printed_becomes_a_cause_and_a_sentence() {
         "no_compiler" => SourceBuild, "`hdr==1.0` did not build: `gcc` is missing (Debian: `apt-get install build-essential`)";
         "python2_print" => SourceBuild, "`beautifulsoup==3.2.1` did not build: its build script is written for Python 2";
         "python2_setup" => SourceBuild, "`oldpy==1.0` did not build: its build script is written for Python 2";
-        "pkg_resources" => SourceBuild, "`pkgres==1.0` did not build: it needs `pkg_resources`, which setuptools 82 and later do not have";
+        "pkg_resources" => SourceBuild, "`pkgres==1.0` did not build: it needs `pkg_resources`, which setuptools 82 and later do not have: set `install.build_constraints = [\"setuptools<82\"]`";
         "undeclared" => SourceBuild, "`d2to1==1.0` did not build: its build needs the module `numpy`, which it does not declare";
         "bad_pyproject" => SourceBuild, "`orjson==3.9.10` did not build: TOML parse error at line 1, column 1 | 1 | [project] | ^^^^^^^^^ `pyproject.toml` is using the `[project]` table, but the required `project.version` field is neither set nor present in the `project.dynamic` list";
     };

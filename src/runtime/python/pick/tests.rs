@@ -1,4 +1,5 @@
 use super::*;
+use crate::settings::AllowSource;
 use crate::spec::{Requirement, RuntimeKind};
 
 fn sha(digit: char) -> String {
@@ -24,7 +25,7 @@ fn spec(requirements: &[&str], options: &[&str]) -> Spec {
     }
 }
 
-fn try_pick(pylock: &Pylock, spec: &Spec, allow_source: bool) -> Result<Lock, Verdict> {
+fn try_pick(pylock: &Pylock, spec: &Spec, allow_source: AllowSource) -> Result<Lock, Verdict> {
     let rank = |file: &str| {
         let tag = [("cp311", 3), ("abi3", 2), ("none-any", 1)].iter().find(|(tag, _)| file.contains(tag))?.1;
         let build = file.split('-').nth(2).and_then(|part| part.parse::<u32>().ok());
@@ -33,12 +34,13 @@ fn try_pick(pylock: &Pylock, spec: &Spec, allow_source: bool) -> Result<Lock, Ve
     let directory = |_: &Path| Ok(sha('d'));
     let index = |_: &Package, url: &str| url.starts_with("https://h/").then(|| "corp".to_owned());
     let asks = Asks { rank: &rank, directory: &directory, index: &index };
-    pick(pylock, &Rules::of(spec, allow_source)?, Path::new("/base"), &asks)
+    pick(pylock, &Rules::of(spec, MayBuild::of(&allow_source))?, Path::new("/base"), &asks)
 }
 
 /// The last part of the URL of what is picked, or the cause of there being nothing.
 fn picked(fields: &str, requirements: &[&str], options: &[&str]) -> Result<String, InstallerCause> {
-    let lock = try_pick(&one(fields), &spec(requirements, options), true).map_err(|verdict| verdict.cause)?;
+    let lock =
+        try_pick(&one(fields), &spec(requirements, options), AllowSource::All).map_err(|verdict| verdict.cause)?;
     match &lock.packages[0].artifact {
         Artifact::Wheel { file, .. } | Artifact::Sdist { file, .. } => Ok(file.clone()),
         other => panic!("{other:?}"),
@@ -69,7 +71,7 @@ fn the_higher_build_tag_wins_then_the_first_listed() {
     };
     assert_eq!(picked(&wheels("abc", &builds), &["x"], &[]).as_deref(), Ok("x-1-10-py3-none-any.whl"));
     let twice = ["x-1-py3-none-any.whl"; 2];
-    let lock = try_pick(&one(&wheels("ba", &twice)), &spec(&["x"], &[]), true).expect("picks");
+    let lock = try_pick(&one(&wheels("ba", &twice)), &spec(&["x"], &[]), AllowSource::All).expect("picks");
     assert!(matches!(&lock.packages[0].artifact, Artifact::Wheel { sha256, .. } if *sha256 == sha('b')));
 }
 
@@ -85,7 +87,8 @@ fn source_is_for_those_who_ask_or_have_no_wheel() {
     for options in [&["--no-binary=y"][..], &["--no-binary=:all:", "--no-binary=:none:"]] {
         assert_ne!(picked(&all(), &["x"], options).as_deref(), sdist, "{options:?}");
     }
-    let refused = try_pick(&one(&format!("sdist = {}", file("x-1.tar.gz", 'b'))), &spec(&["x"], &[]), false);
+    let refused =
+        try_pick(&one(&format!("sdist = {}", file("x-1.tar.gz", 'b'))), &spec(&["x"], &[]), AllowSource::None);
     assert_eq!(refused.map_err(|verdict| verdict.cause), Err(InstallerCause::NoSolution));
 }
 
@@ -125,7 +128,8 @@ fn nothing_is_locked_without_a_digest_or_a_commit() {
 
 #[test]
 fn repositories_and_directories_are_absolute() {
-    let get = |fields: &str| try_pick(&one(fields), &spec(&["x"], &[]), true).expect("picks").packages.remove(0);
+    let get =
+        |fields: &str| try_pick(&one(fields), &spec(&["x"], &[]), AllowSource::All).expect("picks").packages.remove(0);
     let directory = get("directory = { path = \"d\" }");
     assert_eq!(directory.artifact, Artifact::Directory { path: "/base/d".into(), digest: sha('d') });
     let commit = "c".repeat(40);
@@ -141,5 +145,5 @@ fn repositories_and_directories_are_absolute() {
 fn a_package_locked_twice_is_refused() {
     let wheel = file("x-1-py3-none-any.whl", 'a');
     let fields = format!("wheels = [{wheel}]\n[[packages]]\nname = \"X\"\nversion = \"2\"\nwheels = [{wheel}]");
-    assert!(try_pick(&one(&fields), &spec(&["x"], &[]), true).is_err());
+    assert!(try_pick(&one(&fields), &spec(&["x"], &[]), AllowSource::All).is_err());
 }

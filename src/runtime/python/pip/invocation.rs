@@ -17,6 +17,7 @@ use super::tool::Tool;
 use crate::credentials::{self, Login};
 use crate::error::{Error, InstallerCause, Phase, Result};
 use crate::runtime::python::classify::Verdict;
+use crate::runtime::python::installer;
 use crate::runtime::python::run::Run;
 use crate::runtime::python::trust;
 use crate::store::runtime::Job;
@@ -118,6 +119,14 @@ impl<'a, 'j> Invocation<'a, 'j> {
             fs::write(&roots, trust::pem(install.ca_bundle.as_deref())?).map_err(Error::io("write", &roots))?;
         }
         command.env("PIP_CERT", &roots);
+        if let Some(file) = installer::write_build_constraints(job)? {
+            if self.tool.limits_builds() {
+                command.arg("--build-constraint").arg(file);
+            } else {
+                // It limits what is installed too: older pips know no other way.
+                command.env("PIP_CONSTRAINT", file);
+            }
+        }
         self.indexes(&mut command, options)?;
         let links = self.run.find_links(&options.find_links);
         let is_local = |link: &&String| !link.contains("://") || link.starts_with("file:");

@@ -39,6 +39,13 @@ pub(super) struct Tool {
     pub(super) version: String,
 }
 
+impl Tool {
+    /// Whether it can limit what builds need and nothing else (`--build-constraint`, since 25.3).
+    pub(super) fn limits_builds(&self) -> bool {
+        self.version.parse::<Version>().is_ok_and(|version| version >= Version::new([25, 3]))
+    }
+}
+
 /// The pip for this job. Each interpreter is asked once per process.
 ///
 /// # Errors

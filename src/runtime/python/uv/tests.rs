@@ -86,7 +86,10 @@ impl Place {
     }
 
     fn lock(&self, tool: &Tool, spec: &Spec) -> Result<Lock> {
-        self.with(|job| lock(job, tool, spec, &prefer::pins(&self.preferred), &rank).map(|answer| answer.lock))
+        let may_build = MayBuild::of(&self.settings.install.allow_source);
+        self.with(|job| {
+            lock(job, tool, spec, &prefer::pins(&self.preferred), &may_build, &rank).map(|answer| answer.lock)
+        })
     }
 }
 

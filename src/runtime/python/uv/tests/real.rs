@@ -1,6 +1,7 @@
 //! With the real uv, the real index and a real interpreter; skipped unless `ENVSTORE_TEST_NETWORK` is set.
 
 use super::*;
+use crate::settings::AllowSource;
 
 /// The whole chain with real things: uv is fetched, locks, the lock is written and read, installed, imported.
 #[test]
@@ -127,7 +128,7 @@ fn branches_directories_and_local_wheels_are_locked_to_their_bytes() {
     let second = place.lock(&tool, &spec).expect("locks");
     assert_ne!(artifact(&second, "local"), artifact(&first, "local"));
 
-    place.settings.install.allow_source = false;
+    place.settings.install.allow_source = AllowSource::None;
     let error = place.lock(&tool, &Spec { ..spec.clone() }).expect_err("has sources");
     assert_eq!(error.kind(), Kind::NoSolution, "{error}");
 }
