@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{INSTALLERS, IndexServer, Wheel, World, project, ran, skipped};
+use crate::support::{INSTALLERS, IndexServer, Wheel, World, git, project, ran, skipped};
 
 /// A world whose wheels come from indexes over HTTP only.
 fn world(installer: &str, more: &str) -> World {
@@ -364,6 +364,39 @@ fn a_site_says_which_distributions_may_be_built() {
         world.wheel(&Wheel::new("local", "1.0"));
         world.ok(["ensure", "wheels", "--with", "alpha==1.0"]);
         assert!(world.ok(["export", "wheels"]).contains("local-1.0-py3-none-any.whl"), "{installer}");
+    }
+}
+
+#[test]
+fn a_branch_behind_http_is_locked_to_its_commit() {
+    for installer in INSTALLERS {
+        let world = world(installer, "");
+        let source = world.path().join("source");
+        project(&source, "1.0");
+        let Some(_) = git(&source, &["init", "-q", "-b", "main"]) else { return };
+        let publish = |version: &str| {
+            project(&source, version);
+            git(&source, &["add", "."]);
+            git(&source, &["commit", "-q", "-m", version]);
+            let bare = world.wheels().join("local.git");
+            let _ = fs::remove_dir_all(&bare);
+            git(world.path(), &["clone", "-q", "--bare", "source", &bare.display().to_string()]);
+            // What a server needs that hands out files and knows nothing of Git.
+            git(&bare, &["update-server-info"]);
+            git(&source, &["rev-parse", "HEAD"]).expect("a commit")
+        };
+        let first = publish("1.0");
+        let server = IndexServer::new(&world.wheels());
+        reconfigure(&world, installer, &index("corp", &server.url(), "default = true"));
+        let requirement = format!("local @ git+http://{}/files/local.git@main", server.authority());
+        world.ok(["ensure", "pack", "--with", &requirement]);
+        assert!(world.ok(["export", "pack"]).contains(&first), "{installer}");
+
+        let second = publish("2.0");
+        assert_eq!(world.json(["ensure", "pack", "--with", &requirement])["outcome"], "hit", "{installer}");
+        world.ok(["upgrade", "pack"]);
+        assert!(world.ok(["export", "pack"]).contains(&second), "{installer}");
+        assert_eq!(world.python_in("pack", "import local; print(local.version)"), "2.0", "{installer}");
     }
 }
 

@@ -32,7 +32,7 @@ struct State {
 }
 
 impl IndexServer {
-    /// Serves a directory of wheels.
+    /// Serves a directory of wheels; whatever else is in it, such as a repository, stands under `/files/` too.
     pub fn new(wheels: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -131,6 +131,7 @@ impl IndexServer {
 
     fn body(&self, path: &str) -> Option<(&'static str, Vec<u8>)> {
         let state = self.state();
+        let path = path.split('?').next()?;
         if let Some(file) = path.strip_prefix("/files/") {
             return Some(("application/octet-stream", fs::read(state.wheels.join(file)).ok()?));
         }
