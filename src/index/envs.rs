@@ -238,6 +238,12 @@ pub fn take_over(tx: &Transaction<'_>, key: &EnvKey, id: i64) -> rusqlite::Resul
     Ok(())
 }
 
+/// Notes that an environment's interpreter looks otherwise now and is the same all the same.
+pub fn set_interpreter(tx: &Transaction<'_>, id: i64, interpreter: &Interpreter) -> rusqlite::Result<()> {
+    let row = interpreters::insert(tx, interpreter)?;
+    tx.execute("UPDATE envs SET interpreter = ?2 WHERE id = ?1", params![id, row]).map(drop)
+}
+
 /// Deletes a row. Aliases, distributions and holds on components go with it; an edge that still names it makes this fail (I4).
 pub fn delete(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     super::components::touch_of(tx, id)?;

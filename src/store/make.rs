@@ -20,6 +20,7 @@ use crate::fs::lock::Mode;
 use crate::fs::{durable, remove};
 use crate::guard::{Guard, Holder};
 use crate::index::{EnvRow, State, envs, sql};
+use crate::interpreter::Interpreter;
 use crate::lease::Lease;
 use crate::lock::Lock;
 use crate::process::Log;
@@ -37,10 +38,24 @@ impl Store {
     /// The environment an order asks for: the one there is, or a new one. N processes that ask at once lock and build
     /// once; the others wait and share.
     pub(super) fn make(&self, order: &Order<'_>) -> Result<Made> {
-        match order.given {
+        let mut made = match order.given {
             Some(lock) => self.make_given(order, lock),
             None => self.make_declared(order),
+        }?;
+        self.recognise(&mut made.env, order.interpreter)?;
+        Ok(made)
+    }
+
+    /// An interpreter that was put back with the same bytes (another inode, another time) is the one it was.
+    fn recognise(&self, env: &mut EnvRow, interpreter: &Interpreter) -> Result<()> {
+        let known = &env.interpreter;
+        let is_same = known.path == interpreter.path && known.identity == interpreter.identity;
+        if is_same && known.stamp != interpreter.stamp {
+            let op = "recognise an interpreter";
+            self.0.index.write(op, |tx| envs::set_interpreter(tx, env.id, interpreter).map_err(sql(op)))?;
+            env.interpreter = interpreter.clone();
         }
+        Ok(())
     }
 
     fn make_declared(&self, order: &Order<'_>) -> Result<Made> {
@@ -177,10 +192,10 @@ impl Store {
         self.0.index.write(op, |tx| envs::set_alias(tx, &spec, &interpreter, env.id).map_err(sql(op)))
     }
 
-    /// Leases an environment that stands. A condemned one counts: binding takes it back. None: there is none, or its directory
-    /// is gone.
+    /// Leases an environment that stands. A condemned one counts: binding takes it back. None: there is none, its directory
+    /// is gone, or its interpreter is: one with the same identity elsewhere needs an environment that leads there.
     pub(super) fn shared(&self, env: Option<EnvRow>) -> Result<Option<Made>> {
-        let Some(env) = env else { return Ok(None) };
+        let Some(env) = env.filter(|env| env.interpreter.path.exists()) else { return Ok(None) };
         let Some(lease) = Lease::acquire(&self.0.layout.lease(&env.name))? else {
             self.mark_gone(&env)?;
             return Ok(None);

@@ -12,6 +12,7 @@ mod failures;
 mod filesystems;
 mod index;
 mod installers;
+mod interpreters;
 mod leave;
 mod like;
 mod links;

@@ -30,7 +30,12 @@ pub fn run(context: &Context, args: &Exec) -> Outcome {
     let source = command.exec();
     let code = code(&source);
     let failure = Failure::from(Error::Io { op: "run", path: program.into(), source }).about(&args.pack);
-    context.out.failure(&if code == exit::EXEC_NOT_FOUND {
+    context.out.failure(&if !handle.interpreter().exists() {
+        failure.hint(format!(
+            "the interpreter that the environment leads to is gone; `envstore ensure {}` finds another",
+            args.pack
+        ))
+    } else if code == exit::EXEC_NOT_FOUND {
         failure.hint("it is neither in the environment's `bin` nor on PATH")
     } else {
         failure.hint("it was found, and the system refused to run it")
