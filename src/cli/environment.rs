@@ -20,6 +20,14 @@ impl Environment {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
     }
 
+    /// The variables whose names begin with a text, by name; those that are no UTF-8 as far as they can be shown.
+    pub fn beginning_with(&self, text: &str) -> impl Iterator<Item = (String, String)> {
+        let set = self.0.iter().filter(|(_, value)| !value.is_empty());
+        let shown =
+            set.map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+        shown.filter(move |(name, _)| name.starts_with(text))
+    }
+
     /// Whether a variable is set to something that does not mean no.
     pub fn flag(&self, name: &str) -> bool {
         self.value(name)

@@ -389,16 +389,21 @@ Exit code 3: something could not be read and is named.";
 
 /// `doctor --help`, above.
 pub const DOCTOR: &str = "\
-Looks for what is wrong and says what to do about it: the filesystem, the installer, interpreters that moved, the index, \
-environments. It changes nothing.";
+Looks for what is wrong and says what to do about it. It changes nothing.
+
+Without a pack: the filesystem and how files are shared on it, room, limits, the index, interpreters that moved and the packs they were \
+for, the installer, packs below a `[lock] minimum`. With a pack: whether its files are as they were published, its interpreter starts, the shared \
+libraries of its extension modules are on this host, what it declares imports; its last failure, and Python's variables in your environment.
+
+The imports run the packages' own code, in the pack's environment, with a time limit.";
 
 /// `doctor --help`, below.
 pub const DOCTOR_AFTER: &str = "\
 Examples:
   envstore doctor
-  envstore doctor aws.s3
+  envstore doctor aws.s3                          why does it not import?
 
-Exit code 3: there is damage.";
+Exit code 3: there is damage. Warnings are exit code 0.";
 
 /// `config show --help`, above.
 pub const CONFIG_SHOW: &str = "\

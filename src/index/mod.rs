@@ -18,6 +18,7 @@ pub mod collection;
 pub mod components;
 pub mod envs;
 pub mod events;
+pub mod failures;
 pub mod interpreters;
 pub mod roots;
 

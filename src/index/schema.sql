@@ -148,6 +148,15 @@ CREATE TABLE failures (
   PRIMARY KEY (spec, interpreter)
 ) STRICT, WITHOUT ROWID;
 
+-- The last time a pack's environment could not be made, until it was. The newest 1,000.
+CREATE TABLE pack_failures (
+  pack    TEXT PRIMARY KEY,
+  at      TEXT NOT NULL,
+  kind    TEXT NOT NULL,
+  message TEXT NOT NULL,
+  log     TEXT
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE events (
   id     INTEGER PRIMARY KEY,
   at     TEXT NOT NULL,

@@ -6,7 +6,7 @@ use super::Store;
 use super::report::Cause;
 use crate::binding::{BindingFile, GenerationRecord, VERSION};
 use crate::error::{Error, Result};
-use crate::index::{Bound, EnvRow, NewBinding, State, bindings, collection, envs, events, sql};
+use crate::index::{Bound, EnvRow, NewBinding, State, bindings, collection, envs, events, failures, sql};
 use crate::pack::PackRef;
 use crate::spec::Spec;
 
@@ -36,6 +36,7 @@ impl Store {
             let before = bindings::resolve(tx, new.pack).map_err(failed())?;
             let pack = bindings::declare(tx, new.pack, new.spec, new.origin).map_err(failed())?;
             collection::forget_failure(tx, &answers, &new.env.interpreter.digest()).map_err(failed())?;
+            failures::forget(tx, new.pack).map_err(failed())?;
             let unchanged = before.as_ref().is_some_and(|b| b.env.id == new.env.id && b.answers == answers);
             if !unchanged {
                 let generation = bindings::next_generation(tx, pack).map_err(failed())?;
@@ -114,6 +115,7 @@ impl Store {
                 return Err(Error::NoPack(pack.clone()));
             }
             bindings::unbind(tx, row.id, keep_history).map_err(sql(op))?;
+            failures::forget(tx, pack).map_err(sql(op))?;
             let key = bound.as_ref().map(|b| b.env.key.to_string());
             events::event(tx, now, "removed", Some(pack.as_str()), None, (key.as_deref(), None)).map_err(sql(op))?;
             if let Some(bound) = &bound {

@@ -187,7 +187,8 @@ impl Store {
         Ok(Objects::new(&self.0.layout, self.link_mode()?))
     }
 
-    fn link_mode(&self) -> Result<LinkMode> {
+    /// How objects are put into environments. Tried once, in `staging/`.
+    pub(super) fn link_mode(&self) -> Result<LinkMode> {
         let wanted = self.0.settings.install.link_mode;
         if let Some(mode) = self.0.link_mode.get() {
             return Ok(*mode);

@@ -22,6 +22,7 @@ use super::runtime::Distribution;
 use crate::cancel::Cancel;
 use crate::component;
 use crate::error::{Error, Kind, Result};
+use crate::index::failures::{self, PackFailure};
 use crate::index::{Access, Bound, bindings, collection, envs, sql};
 use crate::interpreter::Interpreter;
 use crate::lock::Lock;
@@ -171,6 +172,7 @@ impl Store {
             None => {
                 self.require_owner("make an environment")?;
                 self.miss(&request, before.as_ref()).map_err(|error| {
+                    self.note_failure(pack, &error);
                     let kept = before.and_then(|before| self.keep(&request, &before));
                     EnsureError { error, kept: kept.map(Box::new) }
                 })?
@@ -324,6 +326,23 @@ impl Store {
         }
         let kind = serde_json::from_value(serde_json::Value::String(kind)).unwrap_or(Kind::NoSolution);
         Err(Error::FailedBefore { kind, message, ago })
+    }
+
+    /// Keeps what a pack's environment failed with, for whoever looks later.
+    fn note_failure(&self, pack: &PackRef, error: &Error) {
+        if error.is_cancelled() {
+            return;
+        }
+        let op = "note a failure";
+        let failure = PackFailure {
+            at: self.0.clock.now(),
+            kind: error.kind(),
+            message: error.to_string(),
+            log: error.log_path().map(Path::to_owned),
+        };
+        if let Err(error) = self.0.index.write(op, |tx| failures::note(tx, pack, &failure).map_err(sql(op))) {
+            tracing::debug!(%error, "a failure is not noted");
+        }
     }
 
     fn remember_failure(&self, spec: &Spec, interpreter: &Interpreter, error: &Error) {

@@ -16,6 +16,7 @@ pub mod du;
 pub mod ensure;
 pub mod events;
 pub mod export;
+pub mod finding;
 mod floor;
 pub mod gc;
 pub mod history;

@@ -186,7 +186,7 @@ fn bring_back_pack(tx: &Transaction<'_>, file: &BindingFile, found: &mut Reindex
 }
 
 fn finding(kind: &str, message: String) -> Finding {
-    Finding { kind: kind.into(), level: Level::Warning, message, hint: None }
+    Finding::new(kind, Level::Warning, message)
 }
 
 /// Reads every file below a directory; what cannot be read is a finding.

@@ -20,6 +20,7 @@ use crate::pack::PackRef;
 use crate::spec::Spec;
 use crate::store::runtime::Distribution;
 
+pub use super::finding::{Finding, Level};
 pub use diff::{Diff, Difference, Side};
 pub use events::{Event, Events};
 pub use roots::{
@@ -515,31 +516,4 @@ pub struct Reindexed {
     pub links: u64,
     /// What could not be read, and why.
     pub findings: Vec<Finding>,
-}
-
-/// Something that is not as it should be.
-#[derive(Debug, Clone, Serialize)]
-pub struct Finding {
-    /// A short name, e.g. `interpreter_changed`.
-    pub kind: String,
-    /// How bad it is.
-    pub level: Level,
-    /// One sentence.
-    pub message: String,
-    /// What to do, where there is something.
-    pub hint: Option<String>,
-}
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// As it should be.
-    Ok,
-    /// Worth knowing.
-    Note,
-    /// Will hurt some day.
-    Warning,
-    /// Hurts now.
-    Damage,
 }

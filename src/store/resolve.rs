@@ -14,7 +14,8 @@ use crate::pack::PackRef;
 use crate::spec::RuntimeKind;
 
 /// Variables that change what a Python process sees; an action must not inherit them from its worker.
-const DROPPED: [&str; 5] = ["PYTHONHOME", "PYTHONPATH", "PYTHONOPTIMIZE", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX"];
+pub const DROPPED: [&str; 5] =
+    ["PYTHONHOME", "PYTHONPATH", "PYTHONOPTIMIZE", "PYTHONPLATLIBDIR", "PYTHONPYCACHEPREFIX"];
 
 /// An environment in use: while a handle or a process started with its lease lives, nothing deletes it.
 /// Clones share one lease.
@@ -53,6 +54,11 @@ impl EnvHandle {
     /// The binding's generation.
     pub fn generation(&self) -> u64 {
         self.0.bound.generation
+    }
+
+    /// The binding it was made of.
+    pub(super) fn bound(&self) -> &Bound {
+        &self.0.bound
     }
 
     /// What `resolve` answers on the command line.

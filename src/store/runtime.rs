@@ -18,6 +18,7 @@ use crate::placeholder::Placeholders;
 use crate::process::{Limits, Log};
 use crate::settings::Settings;
 use crate::spec::{InterpreterRange, RuntimeKind, Spec};
+use crate::store::finding::Finding;
 
 /// One language's interpreters, locks and environments.
 pub trait Runtime: Send + Sync + std::fmt::Debug {
@@ -56,11 +57,38 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     /// store sets. An empty lock starts no installer; the interpreter is started at least once.
     fn install(&self, job: &Job<'_>, lock: &Lock, env_dir: &Path) -> Result<Installed>;
 
+    /// Looks at an environment that stands: whether it starts, whether its libraries load and what was declared imports. Its own processes
+    /// run in it; nothing is written.
+    ///
+    /// # Errors
+    /// Only [`crate::error::Error::Interrupted`]; what is wrong is a finding.
+    fn examine(&self, exam: &Exam<'_>) -> Result<Vec<Finding>>;
+
+    /// The installer that would be used, and where it is, for people; none: it is fetched when it is needed.
+    fn installer(&self, settings: &Settings, tools: &Path, cancel: &Cancel) -> Result<Option<String>>;
+
     /// About how many bytes [`Runtime::trim_cache`] would free.
     fn trimmable(&self, upkeep: &Upkeep<'_>) -> u64;
 
     /// Lets its tools forget what they keep of known distributions and what nothing refers to.
     fn trim_cache(&self, upkeep: &Upkeep<'_>) -> Result<()>;
+}
+
+/// An environment to be looked at. Whoever asks holds its lease.
+#[derive(Debug, Clone, Copy)]
+pub struct Exam<'a> {
+    /// Its directory.
+    pub env_dir: &'a Path,
+    /// The interpreter it was made for.
+    pub interpreter: &'a Interpreter,
+    /// What a pack declares.
+    pub spec: &'a Spec,
+    /// Its files and links, relative, sorted.
+    pub paths: &'a [&'a str],
+    /// Each distribution with its files, relative.
+    pub distributions: &'a [(&'a Distribution, Vec<&'a str>)],
+    /// Stops the work.
+    pub cancel: &'a Cancel,
 }
 
 /// What a runtime needs to tidy its tools' cache. Nobody uses the cache meanwhile.

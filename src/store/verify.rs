@@ -56,14 +56,15 @@ impl Store {
         Ok(done)
     }
 
-    fn verify_env(
+    /// Compares one environment with its manifest, which is the answer where it could be read.
+    pub(super) fn verify_env(
         &self,
         env: &EnvRow,
         packs: &[PackRef],
         full: bool,
         damaged: &mut BTreeMap<FileDigest, Vec<String>>,
         done: &mut Verified,
-    ) -> Result<()> {
+    ) -> Result<Option<Manifest>> {
         let layout = &self.0.layout;
         let name = env.name.as_str();
         let used_by: Vec<_> = packs.iter().map(PackRef::as_str).collect();
@@ -75,14 +76,14 @@ impl Store {
         };
         let Some(_lease) = Lease::acquire(&layout.lease(&env.name))? else {
             tell("environment_missing", "its directory is gone");
-            return Ok(());
+            return Ok(None);
         };
         let manifest = match Manifest::read(&layout.manifest(&env.name)) {
             Ok(manifest) => manifest,
             Err(error @ Error::UnsupportedFormat { .. }) => return Err(error),
             Err(error) => {
                 tell("manifest_damaged", &error.to_string());
-                return Ok(());
+                return Ok(None);
             }
         };
         let dir = layout.env(&env.name);
@@ -99,7 +100,7 @@ impl Store {
         }
         done.environments += 1;
         done.files += manifest.files();
-        Ok(())
+        Ok(Some(manifest))
     }
 
     fn verify_objects(

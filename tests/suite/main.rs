@@ -6,6 +6,7 @@ mod collect;
 mod commands;
 mod crash;
 mod declare;
+mod doctor;
 mod environment;
 mod events;
 mod failures;

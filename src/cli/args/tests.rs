@@ -58,6 +58,7 @@ fn good_lines() {
         "checkout aws.s3 /tmp/env",
         "gc --idle 12h --max-size 20GiB --min-free 10% --drop-retained --dry-run",
         "doctor",
+        "doctor aws.s3",
         "du --all",
         "verify aws.s3 --full",
         "config show --format json",

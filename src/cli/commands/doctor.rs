@@ -4,15 +4,14 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{count, short};
+use super::count;
 use crate::cli::args::Doctor;
 use crate::cli::context::Context;
+use crate::cli::environment::Environment;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::open::Store;
 use crate::cli::style::Paint;
 use crate::cli::{exit, open};
-use crate::error::Kind;
-use crate::pack::PackRef;
+use crate::store;
 use crate::store::report::{Finding, Level};
 
 /// What `doctor` answers.
@@ -25,11 +24,16 @@ struct Report {
 pub fn run(context: &Context, args: &Doctor) -> Outcome {
     let config = context.config()?;
     context.warn_of_foreign_settings(&config);
+    let cancel = context.signals()?.cancel();
     let store = open::open(context, config.settings)?;
-    let mut findings = store.doctor()?;
-    if let Some(pack) = &args.pack {
-        findings.extend(look_at(&store, pack)?);
-    }
+    let findings = match &args.pack {
+        None => store.doctor(cancel)?,
+        Some(pack) => {
+            let mut findings = store.examine(pack, cancel).map_err(|error| Failure::from(error).about(pack))?;
+            findings.extend(variables(&context.environment));
+            findings
+        }
+    };
     let report = Report { findings };
     context.out.result(&report, |text| human(text, &report.findings, context.out.paint))?;
     let wrong = |level| report.findings.iter().filter(|finding| finding.level == level).count() as u64;
@@ -37,36 +41,35 @@ pub fn run(context: &Context, args: &Doctor) -> Outcome {
     context.out.note(&match (damage, warnings) {
         (0, 0) => "nothing is wrong".to_owned(),
         (0, _) => count(warnings, "warning"),
+        (_, 0) => format!("{damage} damaged"),
         _ => format!("{damage} damaged, {}", count(warnings, "warning")),
     });
     Ok(code(&report.findings))
 }
 
-/// What is to be said of one pack.
-fn look_at(store: &Store, pack: &PackRef) -> Result<Vec<Finding>, Failure> {
-    let found =
-        |kind: &str, level, message: String, hint: Option<String>| Finding { kind: kind.into(), level, message, hint };
-    let again = || Some(format!("`envstore ensure {pack}` mends that"));
-    let resolved = match store.resolve(pack) {
-        Ok(handle) => handle.summary(),
-        Err(error) if error.kind() == Kind::Corrupt => {
-            return Ok(vec![found("environment_damaged", Level::Damage, error.to_string(), again())]);
+/// Set everywhere, and changing nothing of what is imported.
+const HARMLESS: [&str; 6] = [
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONFAULTHANDLER",
+    "PYTHONHASHSEED",
+    "PYTHONIOENCODING",
+    "PYTHONUNBUFFERED",
+    "PYTHONUTF8",
+];
+
+/// Python's variables in the caller's environment: what starts an interpreter by its path gets them, `exec` drops some.
+fn variables(environment: &Environment) -> Vec<Finding> {
+    let set = environment.beginning_with("PYTHON").filter(|(name, _)| !HARMLESS.contains(&name.as_str()));
+    let told = set.map(|(name, value)| {
+        let is = format!("{name} is set here (`{value}`)");
+        if store::resolve::DROPPED.contains(&name.as_str()) {
+            Finding::new("variable", Level::Warning, format!("{is}: it changes what Python imports"))
+                .hint("`envstore exec` drops it; unset it for what starts the interpreter by its path")
+        } else {
+            Finding::new("variable", Level::Note, format!("{is}: every Python that is started here gets it"))
         }
-        Err(error) => return Err(Failure::from(error).about(pack)),
-    };
-    let mut findings = Vec::new();
-    if resolved.interpreter_changed {
-        let message = format!("`{pack}`: the interpreter was replaced since its environment was made");
-        findings.push(found("interpreter_changed", Level::Warning, message, again()));
-    }
-    if resolved.stale {
-        let message = format!("`{pack}`: its environment answers another declaration than the last one given");
-        findings.push(found("stale", Level::Warning, message, again()));
-    }
-    if findings.is_empty() {
-        findings.push(found("pack", Level::Ok, format!("`{pack}` has {}", short(&resolved.env)), None));
-    }
-    Ok(findings)
+    });
+    told.collect()
 }
 
 /// 3 if something is damaged.
@@ -96,7 +99,7 @@ mod tests {
 
     #[test]
     fn only_damage_is_exit_3() {
-        let finding = |level| Finding { kind: "x".into(), level, message: "a message".into(), hint: None };
+        let finding = |level| Finding::new("x", level, "a message");
         assert_eq!(code(&[]), exit::OK);
         assert_eq!(code(&[finding(Level::Ok), finding(Level::Note), finding(Level::Warning)]), exit::OK);
         assert_eq!(code(&[finding(Level::Ok), finding(Level::Damage)]), exit::DAMAGE);
@@ -104,14 +107,24 @@ mod tests {
 
     #[test]
     fn findings_have_marks_and_hints() {
-        let finding = |level, hint: Option<&str>| Finding {
-            kind: "x".into(),
-            level,
-            message: "a message".into(),
-            hint: hint.map(str::to_owned),
-        };
+        let finding = |level| Finding::new("x", level, "a message");
         let mut text = String::new();
-        human(&mut text, &[finding(Level::Ok, None), finding(Level::Damage, Some("do this"))], Paint::plain());
+        human(&mut text, &[finding(Level::Ok), finding(Level::Damage).hint("do this")], Paint::plain());
         assert_eq!(text, "✓ a message\n✗ a message\n  hint: do this\n");
+    }
+
+    #[test]
+    fn variables_that_change_imports_are_warned_of() {
+        let set =
+            [("PYTHONPATH", "/x"), ("PYTHONSTARTUP", "/y"), ("PATH", "/z"), ("PYTHONUTF8", "1"), ("PYTHONHOME", "")];
+        let found = variables(&Environment::from_iter(set));
+        let told: Vec<_> = found.iter().map(|finding| (finding.level, finding.message.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (Level::Warning, "PYTHONPATH is set here (`/x`): it changes what Python imports"),
+                (Level::Note, "PYTHONSTARTUP is set here (`/y`): every Python that is started here gets it"),
+            ]
+        );
     }
 }

@@ -9,9 +9,10 @@ use super::pip::Pip;
 use super::prefer::{Answer, Pin};
 use super::uv::Uv;
 use super::{source_dir, tool};
+use crate::cancel::Cancel;
 use crate::error::{Error, InstallerCause, Phase, Result};
 use crate::lock::{Artifact, Lock};
-use crate::settings;
+use crate::settings::{self, Settings};
 use crate::spec::Spec;
 use crate::store::runtime::Job;
 
@@ -42,6 +43,16 @@ pub(crate) fn choose(job: &Job<'_>) -> Result<Box<dyn Installer>> {
     Ok(match job.settings.install.installer {
         settings::Installer::Auto | settings::Installer::Uv => Box::new(Uv(tool::find_or_fetch(job)?)),
         settings::Installer::Pip => Box::new(Pip::find_or_fetch(job)?),
+    })
+}
+
+/// The installer that the settings ask for, where it is there without being fetched.
+pub(crate) fn found(settings: &Settings, tools: &Path, cancel: &Cancel) -> Result<Option<String>> {
+    Ok(match settings.install.installer {
+        settings::Installer::Auto | settings::Installer::Uv => {
+            tool::find(settings, tools, cancel)?.map(|tool| format!("uv {} at `{}`", tool.version, tool.path.display()))
+        }
+        settings::Installer::Pip => Some("pip, each interpreter's own where it is new enough".into()),
     })
 }
 

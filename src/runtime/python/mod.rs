@@ -4,7 +4,7 @@
 //! started by `run`) locks a spec into a [`Lock`]: `pylock` reads and writes it, `pick` chooses the one artifact a
 //! package, by `tags`. A lock that a pack brings is `declared`. `tool` has the uv itself, fetched by `fetch` through
 //! `simple_api` where there is none. `skeleton` begins an environment, the installer installs into it, `finish` makes
-//! it independent of who installed.
+//! it independent of who installed. `doctor` looks at one that stands.
 
 pub(crate) mod bytecode;
 pub(crate) mod check;
@@ -12,6 +12,7 @@ pub(crate) mod classify;
 pub(crate) mod declared;
 pub(crate) mod discover;
 pub(crate) mod dist_info;
+pub(crate) mod doctor;
 pub(crate) mod executables;
 pub(crate) mod export;
 pub(crate) mod fetch;
@@ -44,13 +45,15 @@ use std::path::Path;
 
 use self::finish::Wrong;
 use self::installer::Installer;
+use crate::cancel::Cancel;
 use crate::error::{Error, InstallerCause, Phase, Result};
 use crate::fs::remove::remove_tree;
 use crate::interpreter::{Interpreter, InterpreterMemory};
 use crate::lock::Lock;
 use crate::settings::Settings;
 use crate::spec::{InterpreterRange, RuntimeKind, Spec};
-use crate::store::runtime::{FoundInterpreter, Installed, Job, Runtime, Skeleton, Upkeep};
+use crate::store::finding::Finding;
+use crate::store::runtime::{Exam, FoundInterpreter, Installed, Job, Runtime, Skeleton, Upkeep};
 
 /// The Python runtime: CPython 3.8 and newer.
 #[derive(Debug)]
@@ -119,6 +122,14 @@ impl Runtime for Python {
             finished => finished?,
         };
         Ok(Installed { installer: chosen.label(), ..installed })
+    }
+
+    fn examine(&self, exam: &Exam<'_>) -> Result<Vec<Finding>> {
+        doctor::examine(exam)
+    }
+
+    fn installer(&self, settings: &Settings, tools: &Path, cancel: &Cancel) -> Result<Option<String>> {
+        installer::found(settings, tools, cancel)
     }
 
     fn trimmable(&self, upkeep: &Upkeep<'_>) -> u64 {

@@ -42,8 +42,9 @@ impl Wheel {
         }
     }
 
-    /// Adds a file, relative to site-packages.
+    /// Adds a file, relative to site-packages, or replaces it.
     pub fn file(mut self, path: &str, text: impl AsRef<[u8]>) -> Self {
+        self.files.retain(|(other, _)| other != path);
         self.files.push((path.into(), text.as_ref().to_vec()));
         self
     }
