@@ -52,7 +52,7 @@ fn declared(path: &Path) -> BTreeMap<PackRef, Spec> {
 fn store(root: &Path, date: &str, prefer: Prefer) -> Store {
     let mut settings = Settings::default();
     settings.install.path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
-    settings.install.allow_source = false;
+    settings.install.allow_source = envstore::settings::AllowSource::None;
     settings.python.default = std::env::var("ENVSTORE_BENCH_PYTHON").ok();
     settings.lock.exclude_newer = Some(date.into());
     settings.lock.prefer = prefer;
