@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
+use crate::failpoint::reached;
 use crate::fs::lock::{self, Mode};
 
 /// A held lock file. Dropping it closes the file, which lets go.
@@ -77,6 +78,7 @@ impl Guard {
         loop {
             for path in paths {
                 if let Some(guard) = Self::try_take(path, mode)? {
+                    reached("guard: taken")?;
                     return Ok(guard);
                 }
             }

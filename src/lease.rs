@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::error::{Error, Result};
+use crate::failpoint::reached;
 use crate::fs::lock::{self, Mode};
 
 /// How long a sweeper may hold the exclusive lock before a lease gives up.
@@ -46,7 +47,9 @@ impl Lease {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(Error::io("open", path)(error)),
             };
+            reached("lease: opened")?;
             if lock::try_lock(&file, Mode::Shared).map_err(Error::errno("lease", path))? {
+                reached("lease: locked")?;
                 let held = file.metadata().map_err(Error::io("stat", path))?;
                 match std::fs::metadata(path) {
                     Ok(named) if lock::is_same_inode(&held, &named) => {
@@ -68,6 +71,7 @@ impl Lease {
     /// Creates a lease file in a new environment and leases it.
     pub fn create(path: &Path) -> Result<Self> {
         use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+        reached("lease: before its file")?;
         let file = File::options()
             .read(true)
             .write(true)

@@ -43,6 +43,7 @@ pub mod component;
 pub mod credentials;
 pub mod digest;
 pub mod error;
+mod failpoint;
 pub mod fs;
 pub mod guard;
 pub mod index;

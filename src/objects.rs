@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::FileDigest;
 use crate::error::{Error, Result};
+use crate::failpoint::reached;
 use crate::fs::link::{self, LinkMode, Linked};
 use crate::fs::{canonical, durable, read};
 use crate::layout::Layout;
@@ -88,6 +89,7 @@ impl<'a> Objects<'a> {
     /// Makes a staged file an object, or lets it share with the one there is. The filesystem was synced since it was staged.
     pub fn adopt(&self, staged: &Staged) -> Result<()> {
         let object = &staged.object;
+        reached("objects: before a name")?;
         let path = self.layout.object(&object.digest, object.exec);
         loop {
             if looks_sound(&path, object) {
@@ -133,6 +135,7 @@ impl<'a> Objects<'a> {
 
     /// Puts an object into an environment. False: it is missing, or not what it was, and nothing was put there.
     pub fn place(&self, object: &Object, target: &Path) -> Result<bool> {
+        reached("objects: before placing one")?;
         let path = self.layout.object(&object.digest, object.exec);
         if !looks_sound(&path, object) {
             return Ok(false);
@@ -192,6 +195,7 @@ impl<'a> Objects<'a> {
             return Ok(0);
         }
         let freed = freed_by(path)?;
+        reached("objects: before removing one")?;
         fs::remove_file(path).map_err(Error::io("remove", path))?;
         Ok(freed)
     }

@@ -42,7 +42,13 @@ use failure::Failure;
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     panics::remember();
-    ExitCode::from(run(std::env::args_os().collect(), Environment::of_process()))
+    let environment = Environment::of_process();
+    #[cfg(debug_assertions)]
+    crate::failpoint::arm(
+        environment.value("ENVSTORE_FAILPOINT").and_then(|action| action.to_str()),
+        environment.value("ENVSTORE_FAILPOINT_TRACE").map(std::path::Path::new),
+    );
+    ExitCode::from(run(std::env::args_os().collect(), environment))
 }
 
 fn run(args: Vec<OsString>, environment: Environment) -> u8 {

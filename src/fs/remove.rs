@@ -16,6 +16,7 @@ use nix::sys::stat::{Mode, fchmod, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::error::{Error, Result};
+use crate::failpoint::reached;
 
 /// Deeper than any environment: a bound against a hostile tree.
 const DEPTH_LIMIT: usize = 256;
@@ -28,6 +29,7 @@ pub fn remove_tree(path: &Path) -> Result<u64> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(Error::io("stat", path)(error)),
     };
+    reached("remove: before")?;
     if !meta.is_dir() {
         fs::remove_file(path).map_err(Error::io("remove", path))?;
         return Ok(if meta.nlink() == 1 { meta.len() } else { 0 });
@@ -65,6 +67,7 @@ fn empty(dir: &mut Dir, freed: &mut u64, depth: usize) -> nix::Result<()> {
             entries.push((name.to_owned(), entry.file_type()));
         }
     }
+    reached("remove: inside a directory").map_err(|_| Errno::EIO)?;
     for (name, kind) in entries {
         let name = name.as_c_str();
         let stat = fstatat(dir.as_fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW)?;

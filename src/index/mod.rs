@@ -36,6 +36,7 @@ pub use envs::{EnvRow, NewEnv, State};
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
+use crate::failpoint::reached;
 use crate::fs::lock::Mode;
 use crate::guard::Guard;
 use crate::layout::Layout;
@@ -141,7 +142,9 @@ impl Index {
         inner.wrote = true;
         let tx = inner.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let result = change(&tx)?;
+        reached("index: before the end of a transaction")?;
         if commit { tx.commit() } else { tx.rollback() }.map_err(failed)?;
+        reached("index: after a transaction")?;
         Ok(result)
     }
 

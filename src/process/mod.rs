@@ -21,6 +21,7 @@ pub use log::Log;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
+use crate::failpoint::reached;
 
 /// How long a child's group has between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(2);
@@ -74,6 +75,7 @@ pub fn run(
     lease: Option<BorrowedFd<'_>>,
 ) -> Result<Finished> {
     cancel.check(what)?;
+    reached("process: before it starts")?;
     let started = Instant::now();
     let program = command.get_program().to_owned();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
@@ -91,6 +93,7 @@ pub fn run(
     }
     drop(chunks);
     let status = child.wait().map_err(Error::io("wait for", &program))?;
+    reached("process: ended")?;
     // Whatever a build left running in its group ends with it.
     let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
     for reader in readers.into_iter().flatten() {

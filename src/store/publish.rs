@@ -12,6 +12,7 @@ use super::Store;
 use super::runtime::DerivedFile;
 use crate::digest::EnvKey;
 use crate::error::{Error, Result};
+use crate::failpoint::reached;
 use crate::fs::{durable, probe, remove};
 use crate::index::{EnvRow, NewEnv, components, envs, sql};
 use crate::layout::{EnvName, Layout};
@@ -115,6 +116,7 @@ impl<'a> Unpublished<'a> {
         let op = "name an environment";
         let name = store.0.index.write(op, |tx| envs::take_name(tx, key, lowest).map_err(sql(op)))?;
         let dir = layout.env(&name);
+        reached("publish: before the directory")?;
         DirBuilder::new().mode(0o700).create(&dir).map_err(Error::io("create", &dir))?;
         match Lease::create(&layout.lease(&name)) {
             Ok(lease) => Ok(Self { store, name, lease }),

@@ -9,6 +9,7 @@ use std::fs;
 
 use super::Store;
 use crate::error::{Error, Result};
+use crate::failpoint::reached;
 use crate::fs::{durable, remove};
 use crate::index::{EnvRow, State, collection, envs, events, sql};
 use crate::lease::Lease;
@@ -58,6 +59,7 @@ impl Store {
         let freed = remove::remove_tree(&manifest)?;
         durable::sync_dir(&layout.dir("manifests"))?;
         let trash = layout.dir("trash").join(durable::unique(env.name.as_str()));
+        reached("sweep: before the rename to trash")?;
         match fs::rename(&dir, &trash) {
             Ok(()) => durable::sync_dir(&layout.dir("envs"))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

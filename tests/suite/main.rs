@@ -2,6 +2,7 @@
 //!
 //! Most tests make their own wheels and work offline; `real_index` asks the package index and says loudly when it does not.
 
+mod campaign;
 mod collect;
 mod commands;
 mod crash;

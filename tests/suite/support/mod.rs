@@ -1,5 +1,6 @@
 //! A world for each test: its own home, store, wheels and configuration; the real binary, uv and interpreters.
 
+mod copy;
 mod index_server;
 mod mount;
 mod noting;

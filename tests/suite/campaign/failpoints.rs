@@ -1,0 +1,69 @@
+//! F1: killed, or failing, at every step of every verb.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::is_full;
+use super::scenario::{SCENARIOS, Scenario, world};
+use crate::support::{World, ran};
+
+/// The points that an undisturbed run passes, in order.
+pub fn points(scenario: &Scenario, world: &World) -> Vec<String> {
+    let trace = world.path().join("points");
+    let _ = fs::remove_file(&trace);
+    let done = ran(world.command(scenario.command).env("ENVSTORE_FAILPOINT_TRACE", &trace).output().expect("runs"));
+    assert_eq!(done.code, 0, "{}: {done:#?}", scenario.name);
+    fs::read_to_string(trace).expect("points").lines().map(str::to_owned).collect()
+}
+
+/// Which points are tried: all, or of each name the first and the last.
+pub fn chosen(points: &[String]) -> Vec<(usize, &str)> {
+    let all = points.iter().enumerate().map(|(n, name)| (n + 1, name.as_str()));
+    if is_full() {
+        return all.collect();
+    }
+    let mut ends: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (n, name) in all {
+        ends.entry(name).or_insert((n, n)).1 = n;
+    }
+    let mut chosen: Vec<_> = ends.into_iter().flat_map(|(name, (first, last))| [(first, name), (last, name)]).collect();
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen
+}
+
+fn disturb(action: &str) {
+    let mut tried = 0;
+    for scenario in SCENARIOS {
+        let world = world();
+        scenario.begin(&world);
+        let aside = world.put_aside();
+        let points = points(scenario, &world);
+        assert!(!points.is_empty(), "{} passes no point", scenario.name);
+        for (nth, point) in chosen(&points) {
+            world.bring_back(&aside);
+            let mut command = world.command(scenario.command);
+            let disturbed = ran(command.env("ENVSTORE_FAILPOINT", format!("{action}@{nth}")).output().expect("runs"));
+            let what = format!("{action} at {nth} of {}, `{point}`", points.len());
+            if action == "kill" {
+                assert_eq!(disturbed.code, 128 + 9, "{}: {what}: {disturbed:#?}", scenario.name);
+            } else {
+                // A step that is not needed may fail without harm.
+                assert!([0, 1, 3, 4].contains(&disturbed.code), "{}: {what}: {disturbed:#?}", scenario.name);
+            }
+            scenario.check(&world, &what);
+            tried += 1;
+        }
+    }
+    eprintln!("{action}: {tried} points tried");
+}
+
+#[test]
+fn killed_at_every_point_nothing_is_lost_and_nothing_half_made_is_seen() {
+    disturb("kill");
+}
+
+#[test]
+fn a_failure_at_every_point_is_told_and_loses_nothing() {
+    disturb("error");
+}
