@@ -88,20 +88,21 @@ mod armed {
             let _ = trace.write_all(format!("{point}\n").as_bytes());
         }
         match armed.action {
-            Some((action, wanted)) if wanted == nth => match action {
-                Action::Error => {
-                    let source = std::io::Error::other("a test asked for this");
-                    Err(Error::Io { op: "pass", path: point.into(), source })
-                }
-                Action::Kill => Ok(signal(Signal::SIGKILL)),
-                Action::Stop => Ok(signal(Signal::SIGSTOP)),
-            },
+            Some((action, wanted)) if wanted == nth => act(action, point),
             _ => Ok(()),
         }
     }
 
-    fn signal(signal: Signal) {
-        let _ = raise(signal);
+    fn act(action: Action, point: &'static str) -> Result<()> {
+        let signal = match action {
+            Action::Kill => Signal::SIGKILL,
+            Action::Stop => Signal::SIGSTOP,
+            Action::Error => {
+                let source = std::io::Error::other("a test asked for this");
+                return Err(Error::Io { op: "pass", path: point.into(), source });
+            }
+        };
+        raise(signal).map_err(|errno| Error::errno("signal", point)(errno))
     }
 
     #[cfg(test)]

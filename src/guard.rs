@@ -111,6 +111,11 @@ impl Guard {
         Self::take_any(&[path], mode, deadline, cancel, on_wait)
     }
 
+    /// The file that is locked.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
     /// Writes who holds it, for those who wait. Failing to is no error.
     pub fn sign(&mut self, what: &str, log: Option<&Path>) {
         let holder = Holder { pid: std::process::id(), what: what.into(), log: log.map(Path::to_owned) };

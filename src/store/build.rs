@@ -16,6 +16,7 @@ use super::learn;
 use super::publish::Unpublished;
 use super::report::Outcome;
 use super::runtime::{DerivedFiles, Installed, Job, Runtime, Skeleton};
+use super::workshop::Workshop;
 use crate::cancel::Cancel;
 use crate::digest::{DerivedKey, EnvKey};
 use crate::error::{Error, Result};
@@ -70,12 +71,12 @@ pub(super) struct Built {
 
 impl Store {
     /// Builds the environment of a lock. The caller holds its key's guard and a build slot.
-    pub(super) fn build(&self, order: &Order<'_>, job: &Job<'_>, key: &EnvKey, lock: &Lock) -> Result<Built> {
+    pub(super) fn build(&self, order: &Order<'_>, workshop: &Workshop<'_>, key: &EnvKey, lock: &Lock) -> Result<Built> {
         self.require_room()?;
         let mut plan = if order.rebuild { Plan::install_all(lock) } else { self.plan(lock, order.interpreter)? };
         loop {
             let unpublished = Unpublished::begin(self, key)?;
-            match self.attempt(order, job, lock, key, &plan, &unpublished) {
+            match self.attempt(order, workshop, lock, key, &plan, &unpublished) {
                 Ok(Ok(env)) => {
                     let outcome = if plan.is_assembly() { Outcome::Assembled } else { Outcome::Built };
                     return Ok(Built { env, lease: unpublished.publish(), outcome });
@@ -111,13 +112,14 @@ impl Store {
     fn attempt(
         &self,
         order: &Order<'_>,
-        job: &Job<'_>,
+        workshop: &Workshop<'_>,
         lock: &Lock,
         key: &EnvKey,
         plan: &Plan,
         unpublished: &Unpublished<'_>,
     ) -> Result<Result<EnvRow, Unplaced>> {
         let layout = &self.0.layout;
+        let job = workshop.job(order);
         let env_dir = layout.env(&unpublished.name);
         let objects = self.objects()?;
         let skeleton = order.runtime.skeleton(order.interpreter, &env_dir)?;
@@ -127,7 +129,8 @@ impl Store {
         } else {
             (order.progress)("building");
             let derived = KnownDerived { store: self, objects };
-            let job = Job { lease: Some(unpublished.lease.as_fd()), derived: &derived, ..*job };
+            workshop.use_cache()?;
+            let job = Job { lease: Some(unpublished.lease.as_fd()), derived: &derived, ..job };
             order.runtime.install(&job, &plan.missing, &env_dir)?
         };
         order.cancel.check("publishing an environment")?;

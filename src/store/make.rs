@@ -4,26 +4,22 @@
 //! The guard of (declaration, interpreter) is held while it is locked, the guard of the key while its environment
 //! is built; each waiter looks again once it has a guard (P3).
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Store;
 use super::build::{Built, Order};
 use super::report::Outcome;
-use super::runtime::{Job, NoDerivedFiles};
-use crate::cancel::Cancel;
+use super::workshop::Workshop;
 use crate::digest::EnvKey;
 use crate::error::{Error, Kind, Result};
 use crate::fs::lock::Mode;
-use crate::fs::{durable, remove};
 use crate::guard::{Guard, Holder};
 use crate::index::{EnvRow, State, envs, sql};
 use crate::interpreter::Interpreter;
 use crate::lease::Lease;
 use crate::lock::Lock;
-use crate::process::Log;
 use crate::settings::Prefer;
 
 /// An environment that is ready, leased.
@@ -91,14 +87,14 @@ impl Store {
             Lock::default()
         } else {
             (order.progress)("locking");
-            order.runtime.lock(&workshop.job(order), order.spec)?
+            workshop.lock(order)?
         };
         // What the declaration became is noted before its guard is let go: whoever waited must not lock again.
         match self.make_locked(order, &workshop, &lock) {
             Err(error) if !workshop.preferences.is_empty() && lies_in_an_artifact(&error) => {
                 workshop.log.line(&format!("{error}: locking again without preferences"));
                 workshop.preferences.clear();
-                let other = order.runtime.lock(&workshop.job(order), order.spec)?;
+                let other = workshop.lock(order)?;
                 if other == lock { Err(error) } else { self.make_locked(order, &workshop, &other) }
             }
             made => made,
@@ -138,7 +134,7 @@ impl Store {
         let mut workshop = Workshop::new(self, &guard_name(&guard_path), order)?;
         workshop.preferences = self.preferences(order)?;
         guard.sign("locking", workshop.log.path());
-        order.runtime.lock(&workshop.job(order), order.spec)
+        workshop.lock(order)
     }
 
     fn make_given(&self, order: &Order<'_>, lock: &Lock) -> Result<Made> {
@@ -176,7 +172,7 @@ impl Store {
         let slots = (0..self.0.settings.install.jobs.max(1)).map(|n| self.0.layout.guard_slot(n)).collect();
         let mut slot = self.wait(slots, Mode::Exclusive, "a build slot", order)?;
         slot.sign("building", workshop.log.path());
-        let Built { env, lease, outcome } = self.build(order, &workshop.job(order), &key, lock)?;
+        let Built { env, lease, outcome } = self.build(order, workshop, &key, lock)?;
         // What it takes the place of, if anything, may have links of several packs.
         self.follow_links(None)?;
         Ok(Made { env, lease, outcome, log: workshop.log.path().map(Path::to_owned) })
@@ -214,7 +210,7 @@ impl Store {
         })
     }
 
-    fn wait(&self, guards: Vec<PathBuf>, mode: Mode, what: &str, order: &Order<'_>) -> Result<Guard> {
+    pub(super) fn wait(&self, guards: Vec<PathBuf>, mode: Mode, what: &str, order: &Order<'_>) -> Result<Guard> {
         let told = |waited: Duration, holder: Option<Holder>| {
             let by = holder.map(|holder| format!(": {holder}{}", last_line(holder.log.as_deref()))).unwrap_or_default();
             (order.progress)(&format!("waiting {} s for {what}{by}", waited.as_secs()));
@@ -241,72 +237,4 @@ fn lies_in_an_artifact(error: &Error) -> bool {
 
 fn guard_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-/// What a build works in: its log and a private directory.
-struct Workshop<'a> {
-    store: &'a Store,
-    log: Log,
-    scratch: Scratch,
-    /// Nobody trims the cache while an installer may use it.
-    _cache: Guard,
-    cache: PathBuf,
-    tools: PathBuf,
-    preferences: Vec<String>,
-}
-
-impl<'a> Workshop<'a> {
-    fn new(store: &'a Store, log_name: &str, order: &Order<'_>) -> Result<Self> {
-        let layout = &store.0.layout;
-        Ok(Self {
-            store,
-            log: Log::create(&layout.log(log_name))?,
-            scratch: Scratch::new(store)?,
-            _cache: store.wait(vec![layout.guard_cache()], Mode::Shared, "the installer's cache", order)?,
-            cache: layout.dir("cache"),
-            tools: layout.dir("tools"),
-            preferences: Vec::new(),
-        })
-    }
-
-    fn job<'j>(&'j self, order: &'j Order<'_>) -> Job<'j> {
-        Job {
-            limits: order.limits,
-            settings: &self.store.0.settings,
-            interpreter: order.interpreter,
-            scratch: &self.scratch.dir,
-            cache: &self.cache,
-            tools: &self.tools,
-            log: &self.log,
-            cancel: order.cancel,
-            lease: None,
-            progress: order.progress,
-            derived: &NoDerivedFiles,
-            preferences: &self.preferences,
-        }
-    }
-}
-
-/// A private directory under `staging/`, removed when dropped. Its guard tells collectors that its owner lives.
-struct Scratch {
-    top: PathBuf,
-    dir: PathBuf,
-    _guard: Guard,
-}
-
-impl Scratch {
-    fn new(store: &Store) -> Result<Self> {
-        let top = store.0.layout.dir("staging").join(durable::unique("build"));
-        let dir = top.join("work");
-        DirBuilder::new().mode(0o700).create(&top).map_err(Error::io("create", &top))?;
-        let guard = Guard::take(top.join("guard"), Mode::Exclusive, Instant::now(), &Cancel::new(), &|_, _| ())?;
-        DirBuilder::new().mode(0o700).create(&dir).map_err(Error::io("create", &dir))?;
-        Ok(Self { top, dir, _guard: guard })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = remove::remove_tree(&self.top);
-    }
 }

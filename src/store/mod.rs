@@ -12,6 +12,7 @@ pub mod checkout;
 mod collect_objects;
 pub mod diff;
 pub mod doctor;
+mod doubtful_cache;
 pub mod du;
 pub mod ensure;
 pub mod events;
@@ -42,6 +43,7 @@ pub mod upgrade;
 pub mod verify;
 pub mod who_uses;
 pub mod why;
+mod workshop;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};

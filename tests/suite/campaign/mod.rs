@@ -4,6 +4,7 @@
 //! its last occurrence; `ENVSTORE_CAMPAIGN=full cargo test --test suite campaign` tries every one.
 
 mod failpoints;
+mod powercut;
 mod scenario;
 
 /// Whether everything is tried, and not a part of it.

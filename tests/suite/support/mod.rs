@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 pub use index_server::IndexServer;
-pub use mount::Mount;
+pub use mount::{Image, Mount, unmount};
 pub use noting::NotingUv;
 pub use project::project;
 use serde_json::Value;
@@ -30,6 +30,8 @@ pub const INSTALLERS: [&str; 2] = ["uv", "pip"];
 pub struct World {
     dir: tempfile::TempDir,
     python: PathBuf,
+    /// What stands for the kernel's boot id, once the world was rebooted.
+    boot: Option<PathBuf>,
 }
 
 /// What a command did.
@@ -53,7 +55,7 @@ impl World {
         for name in ["home", "wheels", "packs"] {
             fs::create_dir(dir.path().join(name)).expect("a directory");
         }
-        let world = Self { dir, python: python.to_owned() };
+        let world = Self { dir, python: python.to_owned(), boot: None };
         world.configure("");
         world
     }
@@ -126,7 +128,10 @@ impl World {
 
     /// A command in this world: a clean environment, this world's store and configuration.
     pub fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(ENVSTORE);
+        let mut command = match &self.boot {
+            None => Command::new(ENVSTORE),
+            Some(boot) => under_another_boot(boot),
+        };
         command
             .env_clear()
             .env("HOME", self.path().join("home"))
@@ -137,6 +142,19 @@ impl World {
             .args(args)
             .stdin(Stdio::null());
         command
+    }
+
+    /// From now on commands find themselves in another boot of the kernel, as after a power cut. Needs root.
+    pub fn reboot(&mut self) {
+        let boot = self.path().join("boot_id");
+        let id = format!("00000000-0000-4000-8000-{:012x}\n", self.path().as_os_str().len());
+        fs::write(&boot, id).expect("a boot id");
+        self.boot = Some(boot);
+    }
+
+    /// The same boot as that of the machine again.
+    pub fn reboot_undone(&mut self) {
+        self.boot = None;
     }
 
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
@@ -172,6 +190,14 @@ impl World {
         names.sort();
         names
     }
+}
+
+/// The binary in a mount namespace of its own, in which the kernel names another boot.
+fn under_another_boot(boot: &Path) -> Command {
+    let mut command = Command::new("/usr/bin/unshare");
+    let script = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"";
+    command.args(["--mount", "/bin/sh", "-c", script]).arg(boot).arg(ENVSTORE);
+    command
 }
 
 pub fn ran(output: Output) -> Ran {

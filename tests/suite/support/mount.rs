@@ -1,10 +1,59 @@
 //! A filesystem of its own for a test: an image on a loop device. Needs root and the filesystem's own programs.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::skipped;
+
+/// A filesystem in a file, which can be mounted, cut off and copied.
+pub struct Image(PathBuf);
+
+impl Image {
+    /// Makes a filesystem of so many megabytes; none, loudly, where that cannot be done.
+    pub fn new(path: PathBuf, mkfs: &[&str], megabytes: u64) -> Option<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            skipped("mounting a filesystem needs root");
+            return None;
+        }
+        File::create(&path).and_then(|file| file.set_len(megabytes << 20)).expect("an image");
+        if !done(Command::new(mkfs[0]).args(&mkfs[1..]).arg(&path)) {
+            skipped(&format!("`{}` does not run here", mkfs.join(" ")));
+            return None;
+        }
+        Some(Self(path))
+    }
+
+    /// Another one with the same bytes. Not while it is mounted.
+    pub fn copy(&self, path: PathBuf) -> Self {
+        assert!(done(Command::new("cp").arg("--sparse=always").arg(&self.0).arg(&path)), "the image can be copied");
+        Self(path)
+    }
+
+    /// Mounts it; false, loudly, where that cannot be done.
+    pub fn mount(&self, point: &Path) -> bool {
+        let mounted = done(Command::new("mount").args(["-o", "loop"]).arg(&self.0).arg(point));
+        if !mounted {
+            skipped("loop devices cannot be mounted here");
+        }
+        mounted
+    }
+}
+
+/// Unmounts; whoever was killed a moment ago may still be leaving.
+pub fn unmount(point: &Path) {
+    for _ in 0..200 {
+        if done(Command::new("umount").arg(point)) {
+            return;
+        }
+        std::thread::park_timeout(std::time::Duration::from_millis(10));
+    }
+    panic!("`{}` cannot be unmounted", point.display());
+}
+
+fn done(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
 
 /// A mounted image, unmounted with the test.
 pub struct Mount {
@@ -14,26 +63,11 @@ pub struct Mount {
 impl Mount {
     /// Makes and mounts a filesystem of so many megabytes; none, loudly, where that cannot be done.
     pub fn new(mkfs: &[&str], megabytes: u64) -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            skipped("mounting a filesystem needs root");
-            return None;
-        }
         let dir = tempfile::Builder::new().prefix("envstore-mount-").tempdir().expect("a temporary directory");
-        let (image, point) = (dir.path().join("image"), dir.path().join("mounted"));
-        File::create(&image).and_then(|file| file.set_len(megabytes << 20)).expect("an image");
+        let point = dir.path().join("mounted");
         std::fs::create_dir(&point).expect("a directory");
-        let done = |command: &mut Command| {
-            command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-        };
-        if !done(Command::new(mkfs[0]).args(&mkfs[1..]).arg(&image)) {
-            skipped(&format!("`{}` does not run here", mkfs.join(" ")));
-            return None;
-        }
-        if !done(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(&point)) {
-            skipped("loop devices cannot be mounted here");
-            return None;
-        }
-        Some(Self { dir })
+        let image = Image::new(dir.path().join("image"), mkfs, megabytes)?;
+        image.mount(&point).then_some(Self { dir })
     }
 
     /// Where it is mounted.

@@ -1,0 +1,107 @@
+//! F2: the power is cut at a point. Real filesystems on loop devices, shut down under a stopped process, so that what was
+//! not written back is gone; then mounted again, which replays the journal.
+
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::failpoints::{chosen, points};
+use super::is_full;
+use super::scenario::{SCENARIOS, Scenario, world};
+use crate::support::{Image, World, skipped, unmount};
+
+// The same number on every filesystem that has it: `FS_IOC_SHUTDOWN` of linux/fs.h.
+nix::ioctl_read!(shut_down, b'X', 125, u32);
+
+/// What becomes of the journal: written out first, or lost with the rest.
+const FLAGS: [u32; 2] = [1, 2];
+
+#[test]
+fn after_a_power_cut_on_ext4_an_environment_is_whole_or_absent() {
+    cut(&["mkfs.ext4", "-q", "-F"], 128);
+}
+
+#[test]
+fn after_a_power_cut_on_xfs_an_environment_is_whole_or_absent() {
+    cut(&["mkfs.xfs", "-q", "-f"], 320);
+}
+
+fn cut(mkfs: &[&str], megabytes: u64) {
+    // In the normal tests what differs in how it becomes durable.
+    let is_chosen =
+        |scenario: &&Scenario| is_full() || ["build", "assemble", "gc", "rollback"].contains(&scenario.name);
+    let mut cuts = 0;
+    for scenario in SCENARIOS.iter().filter(is_chosen) {
+        let mut world = world();
+        let Some(base) = begin(scenario, &world, mkfs, megabytes) else { return };
+        let points = {
+            let image = base.copy(world.path().join("traced"));
+            image.mount(&world.store());
+            let points = points(scenario, &world);
+            unmount(&world.store());
+            points
+        };
+        for (turn, (nth, point)) in chosen(&points).into_iter().enumerate() {
+            let flags = if is_full() { &FLAGS[..] } else { &FLAGS[turn % 2..][..1] };
+            for flag in flags {
+                let image = base.copy(world.path().join("cut"));
+                assert!(image.mount(&world.store()));
+                let stopped = stop_at(&world, scenario, nth);
+                shut_down_at(&world.store(), *flag);
+                kill(stopped);
+                unmount(&world.store());
+                assert!(image.mount(&world.store()), "the journal is replayed");
+                world.reboot();
+                scenario.check(&world, &format!("power cut {flag} at {nth} of {}, `{point}`", points.len()));
+                world.reboot_undone();
+                unmount(&world.store());
+                cuts += 1;
+            }
+        }
+    }
+    eprintln!("{}: {cuts} power cuts", mkfs[0]);
+}
+
+/// The scenario's store on a filesystem of its own, unmounted.
+fn begin(scenario: &Scenario, world: &World, mkfs: &[&str], megabytes: u64) -> Option<Image> {
+    let base = Image::new(world.path().join("base"), mkfs, megabytes)?;
+    fs::create_dir(world.store()).expect("a directory");
+    if !base.mount(&world.store()) {
+        return None;
+    }
+    scenario.begin(world);
+    unmount(&world.store());
+    Some(base)
+}
+
+/// Runs the scenario's command until it stops itself at a point.
+fn stop_at(world: &World, scenario: &Scenario, nth: usize) -> Child {
+    let mut command = world.command(scenario.command);
+    command.env("ENVSTORE_FAILPOINT", format!("stop@{nth}")).stdout(Stdio::null()).stderr(Stdio::null());
+    let child = command.spawn().expect("starts");
+    let pid = Pid::from_raw(child.id().cast_signed());
+    match waitpid(pid, Some(WaitPidFlag::WUNTRACED)).expect("waits") {
+        WaitStatus::Stopped(..) => child,
+        other => panic!("{}: it did not stop at {nth}: {other:?}", scenario.name),
+    }
+}
+
+fn kill(mut child: Child) {
+    child.kill().expect("kills");
+    child.wait().expect("waits");
+}
+
+#[allow(unsafe_code)]
+fn shut_down_at(mounted: &Path, flag: u32) {
+    let dir = File::open(mounted).expect("a mounted filesystem");
+    let mut flag = flag;
+    // SAFETY: the descriptor is open, and the kernel reads one u32.
+    unsafe { shut_down(dir.as_raw_fd(), &mut flag) }.unwrap_or_else(|errno| {
+        skipped("the filesystem cannot be shut down");
+        panic!("{errno}")
+    });
+}
