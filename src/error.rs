@@ -271,6 +271,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// The store is sealed.
+    #[error("cannot {what}: the store is sealed")]
+    Sealed {
+        /// What was asked for.
+        what: String,
+    },
+
     /// The filesystem lacks what the store needs.
     #[error("cannot keep a store at `{}`: {reason}", path.display())]
     UnsupportedFilesystem {
@@ -389,7 +396,7 @@ impl Error {
             | Self::NoGeneration { .. }
             | Self::NoLog(_)
             | Self::NoStore { .. } => Kind::NotFound,
-            Self::NotPermitted { .. } => Kind::NotPermitted,
+            Self::NotPermitted { .. } | Self::Sealed { .. } => Kind::NotPermitted,
             Self::UnsupportedFilesystem { .. } => Kind::UnsupportedFilesystem,
             Self::UnsupportedFormat { .. } => Kind::UnsupportedFormat,
             Self::Corrupt { .. } => Kind::Corrupt,

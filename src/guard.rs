@@ -3,7 +3,7 @@
 //! # Locking
 //! A guard's file may be deleted and made anew by others, so after the lock the file held is compared with the
 //! one at the path. The order in which guards are taken, to exclude deadlock:
-//! spec → cache → env → slot → objects or links → (index, inside one transaction); `gc` → env, objects or links → (index).
+//! spec → cache → env → slot → objects or links → (index, inside one transaction); `gc` → env, cache, objects or links → (index).
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -125,7 +125,7 @@ impl Guard {
     }
 
     /// Who holds the first of the guards that is signed.
-    fn holder(paths: &[PathBuf]) -> Option<Holder> {
+    pub(crate) fn holder(paths: &[PathBuf]) -> Option<Holder> {
         paths.iter().find_map(|path| {
             let mut text = String::new();
             File::open(path).ok()?.take(4096).read_to_string(&mut text).ok()?;

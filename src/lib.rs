@@ -61,6 +61,7 @@ pub mod runtime;
 pub mod settings;
 pub mod spec;
 pub mod store;
+pub mod store_file;
 
 pub use cancel::Cancel;
 pub use error::{Error, Kind};

@@ -23,7 +23,7 @@ Exit codes:
   3        damage found
   4        try again: busy, timed out, index unreachable, credentials refused, no space
   5        no such pack, environment or generation
-  6        not permitted here: read-only, other owner, unsupported filesystem, newer format
+  6        not permitted here: read-only, sealed, other owner, unsupported filesystem, newer format
   70       a mistake in envstore
   125-127  exec: envstore failed, the command cannot be run, the command was not found
   130 143  interrupted by Ctrl-C or SIGTERM, after tidying up
@@ -386,6 +386,34 @@ Example:
   envstore reindex
 
 Exit code 3: something could not be read and is named.";
+
+/// `seal --help`, above.
+pub const SEAL: &str = "\
+Lets the store take no more changes: what is in it can be resolved, run, listed and verified by every user who can read it, and nothing under \
+its root is written any more, whatever the mount allows. For a store that is baked into an image or mounted read-only. Commands that would \
+change it exit 6.
+
+Everything a pack needs is under the root but its interpreter and the libraries of the system: put the image's store at the path where it was \
+made.";
+
+/// `seal --help`, below.
+pub const SEAL_AFTER: &str = "\
+Examples:
+  envstore sync /opt/packs && envstore gc --idle 0s && envstore seal
+  envstore --read-only resolve aws.s3             the same for one command, without sealing
+
+Exit code 4: something is being built or collected; 6: the store belongs to another user.";
+
+/// `unseal --help`, above.
+pub const UNSEAL: &str = "\
+Lets a sealed store be changed again, where its files can be written. Processes that have it open see what changes from then on.";
+
+/// `unseal --help`, below.
+pub const UNSEAL_AFTER: &str = "\
+Examples:
+  envstore unseal
+
+Exit code 6: this process cannot write to it.";
 
 /// `doctor --help`, above.
 pub const DOCTOR: &str = "\

@@ -24,6 +24,9 @@ pub fn hint(failure: &Failure) -> Option<String> {
             Error::NoLink(_) => {
                 return Some("`envstore why PACK|ENV` lists the links to an environment".into());
             }
+            Error::Sealed { .. } => {
+                return Some("`envstore unseal` lets it be changed again, where its files can be written".into());
+            }
             Error::InterpreterGone { .. } => {
                 return Some("install that very interpreter again, or roll back to another generation".into());
             }

@@ -39,7 +39,9 @@ use crate::error::{Error, Result};
 use crate::failpoint::reached;
 use crate::fs::lock::Mode;
 use crate::guard::Guard;
+use crate::interpreter::FileStamp;
 use crate::layout::Layout;
+use crate::store_file::StoreFile;
 
 /// The schema's version.
 pub const SCHEMA: i64 = 1;
@@ -70,6 +72,8 @@ pub struct Index {
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
+    /// For a file that nobody changes: what `store.json` was, which says so.
+    immutable: Option<FileStamp>,
     wrote: bool,
 }
 
@@ -102,7 +106,11 @@ impl Index {
     /// # Errors
     /// [`Error::Corrupt`] when it is missing or no database, [`Error::UnsupportedFormat`] when its schema is newer.
     pub fn open(layout: &Layout, access: Access) -> Result<Self> {
-        let inner = Inner { connection: connect(&layout.index_db(), access)?, wrote: false };
+        let immutable = match access {
+            Access::Immutable => FileStamp::of(&layout.store_json()).ok(),
+            Access::Owner | Access::Reader => None,
+        };
+        let inner = Inner { connection: connect(&layout.index_db(), access)?, immutable, wrote: false };
         Ok(Self { layout: layout.clone(), access, inner: Mutex::new(inner) })
     }
 
@@ -137,6 +145,9 @@ impl Index {
         let failed = |error| failure(op, &path, error);
         let deadline = Instant::now() + BUSY;
         let _guard = Guard::take(self.layout.guard_index(), Mode::Shared, deadline, &Cancel::new(), &|_, _| ())?;
+        if StoreFile::read(&self.layout)?.is_some_and(|store| store.sealed) {
+            return Err(Error::Sealed { what: op.into() });
+        }
         let mut inner = self.lock();
         self.follow(&mut inner)?;
         inner.wrote = true;
@@ -146,6 +157,17 @@ impl Index {
         if commit { tx.commit() } else { tx.rollback() }.map_err(failed)?;
         reached("index: after a transaction")?;
         Ok(result)
+    }
+
+    /// Empties the log into the database. The caller holds `guards/index` exclusive.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] while others read for longer than 30 s.
+    pub fn checkpoint(&self) -> Result<()> {
+        let op = "empty its log";
+        let busy: bool = self.read(op, |db| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)))?;
+        let what = || format!("`{}`", self.layout.index_db().display());
+        if busy { Err(Error::Busy { what: what(), holder: Some("a reader".into()) }) } else { Ok(()) }
     }
 
     /// Checks every page. Reads the whole file.
@@ -160,14 +182,20 @@ impl Index {
 
     /// Opens the database again when another one stands at its path.
     fn follow(&self, inner: &mut Inner) -> Result<()> {
-        if self.access == Access::Immutable {
+        if let Some(before) = inner.immutable {
+            if FileStamp::of(&self.layout.store_json()).is_ok_and(|now| now != before) {
+                // It was unsealed: from now on it may change.
+                inner.connection = connect(&self.layout.index_db(), Access::Reader)?;
+                inner.immutable = None;
+            }
             return Ok(());
         }
         let mut moved: i32 = 0;
         let asked = inner.connection.file_control(None::<&str>, FileControl::HasMoved(&mut moved));
         asked.map_err(|error| failure("be looked at", &self.layout.index_db(), error))?;
         if moved != 0 {
-            inner.connection = connect(&self.layout.index_db(), self.access)?;
+            let access = if self.access == Access::Owner { Access::Owner } else { Access::Reader };
+            inner.connection = connect(&self.layout.index_db(), access)?;
         }
         Ok(())
     }

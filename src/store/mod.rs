@@ -2,7 +2,7 @@
 //!
 //! One verb a file: [`open`], [`ensure`], [`make`], [`build`], [`bind`], [`resolve`], [`remove`], [`gc`] (which
 //! condemns and [`sweep`]s), [`reindex`], [`inspect`], [`logs`], [`export`], [`checkout`],
-//! [`history`], [`rollback`], [`doctor`]. The store alone knows both names on disk and the
+//! [`history`], [`rollback`], [`doctor`], `seal`. The store alone knows both names on disk and the
 //! index; what is below it knows one of the two.
 
 mod assemble;
@@ -37,6 +37,7 @@ pub mod resolve;
 pub mod rollback;
 mod running;
 pub mod runtime;
+mod seal;
 pub mod sweep;
 mod trim_cache;
 pub mod upgrade;
@@ -73,6 +74,10 @@ struct Inner {
     layout: Layout,
     id: String,
     access: Access,
+    /// Whether it was sealed when it was opened.
+    sealed: bool,
+    /// Whether it was asked for that nothing is written.
+    read_only: bool,
     index: Index,
     settings: Settings,
     runtimes: Vec<Arc<dyn Runtime>>,
@@ -122,6 +127,9 @@ impl Store {
 
     /// Refuses what only the owner may do.
     fn require_owner(&self, what: &str) -> Result<()> {
+        if self.0.sealed && !self.0.read_only {
+            return Err(Error::Sealed { what: what.into() });
+        }
         let reason = match self.0.access {
             Access::Owner => return Ok(()),
             Access::Reader => "the store belongs to another user; only its owner writes to it",

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Inner, Store, reindex};
@@ -23,6 +22,7 @@ use crate::index::{Access, Index};
 use crate::layout::{DIRECTORIES, FORMAT, Layout};
 use crate::settings::Settings;
 use crate::store::runtime::Runtime;
+use crate::store_file::StoreFile;
 
 /// Who may read a store, set at its creation. Only its owner (and root) ever writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -33,19 +33,6 @@ pub enum ShareWith {
     Group,
     /// Everybody on the host: mode 0755.
     All,
-}
-
-/// `store.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct StoreFile {
-    /// The layout's version.
-    pub format: u32,
-    /// 32 hex digits, made at creation.
-    pub id: String,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// Whether it takes no more changes.
-    pub sealed: bool,
 }
 
 /// How a store is opened.
@@ -117,11 +104,11 @@ impl Builder {
     pub fn open(self) -> Result<Store> {
         let root = std::path::absolute(&self.root).map_err(Error::io("make absolute", &self.root))?;
         let layout = Layout::new(&root);
-        let store = match read_store_file(&layout)? {
+        let store = match StoreFile::read(&layout)? {
             Some(store) => store,
             None if self.create && !self.read_only => {
                 create(&layout, self.share_with, self.clock.as_ref())?;
-                read_store_file(&layout)?.ok_or(Error::NoStore { path: root })?
+                StoreFile::read(&layout)?.ok_or(Error::NoStore { path: root })?
             }
             None => return Err(Error::NoStore { path: root }),
         };
@@ -139,6 +126,8 @@ impl Builder {
             layout,
             id: store.id,
             access,
+            sealed: store.sealed,
+            read_only: self.read_only,
             index,
             settings: self.settings,
             runtimes: self.runtimes,
@@ -147,27 +136,6 @@ impl Builder {
             link_mode: OnceLock::new(),
         })))
     }
-}
-
-fn read_store_file(layout: &Layout) -> Result<Option<StoreFile>> {
-    let path = layout.store_json();
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(Error::io("read", &path)(error)),
-    };
-    #[derive(Deserialize)]
-    struct Format {
-        format: u32,
-    }
-    let corrupt = |error: serde_json::Error| Error::Corrupt { path: path.clone(), reason: error.to_string() };
-    let found = serde_json::from_slice::<Format>(&text).map_err(corrupt)?.format;
-    if found > FORMAT {
-        return Err(Error::UnsupportedFormat { path: layout.root().to_owned(), found, known: FORMAT });
-    }
-    serde_json::from_slice(&text).map(Some).map_err(corrupt)
 }
 
 /// What this process may do with an existing store.
@@ -180,16 +148,25 @@ fn access(layout: &Layout, store: &StoreFile, read_only: bool) -> Result<Access>
     }
     // The write-ahead log of a store at rest is empty; with content in it only a shared opening sees the truth.
     let at_rest = fs::metadata(&layout.index_files()[1]).map_or(true, |wal| wal.len() == 0);
-    let uid = nix::unistd::geteuid();
-    let may_write = uid.is_root() || uid.as_raw() == meta.uid();
-    let writable = nix::unistd::access(root, nix::unistd::AccessFlags::W_OK).is_ok();
-    Ok(match (may_write && writable, read_only || store.sealed) {
+    Ok(match (may_write(layout)?, read_only || store.sealed) {
         (true, false) => Access::Owner,
         (_, true) if at_rest => Access::Immutable,
         // A read-only filesystem: nobody writes, and shared memory cannot be made.
-        (false, _) if may_write && at_rest => Access::Immutable,
+        (false, _) if is_owner(&meta) && at_rest => Access::Immutable,
         _ => Access::Reader,
     })
+}
+
+/// Whether this process is the owner's, or root's, and the root can be written to.
+pub(super) fn may_write(layout: &Layout) -> Result<bool> {
+    let root = layout.root();
+    let meta = fs::metadata(root).map_err(Error::io("stat", root))?;
+    Ok(is_owner(&meta) && nix::unistd::access(root, nix::unistd::AccessFlags::W_OK).is_ok())
+}
+
+fn is_owner(root: &fs::Metadata) -> bool {
+    let uid = nix::unistd::geteuid();
+    uid.is_root() || uid.as_raw() == root.uid()
 }
 
 /// Creates a store. Two processes may do it at once: the second finds the first one's.
@@ -249,10 +226,8 @@ fn populate(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result
     }
     Index::create(layout, 0o644)?;
     let store = StoreFile { format: FORMAT, id: new_id(root)?, created_at: clock.now(), sealed: false };
-    let text = serde_json::to_vec_pretty(&store)
-        .map_err(|error| Error::Corrupt { path: layout.store_json(), reason: error.to_string() })?;
     durable::sync_filesystem(root)?;
-    durable::write(&layout.dir("staging"), &layout.store_json(), &text, 0o644)
+    store.write(layout)
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<()> {

@@ -43,7 +43,8 @@ impl Store {
     }
 }
 
-fn exclusive(layout: &Layout) -> Result<Guard> {
+/// The guard under which nobody else writes to the index.
+pub(super) fn exclusive(layout: &Layout) -> Result<Guard> {
     Guard::take(layout.guard_index(), Mode::Exclusive, Instant::now() + PATIENCE, &Cancel::new(), &|_, _| ())
 }
 

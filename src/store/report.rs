@@ -297,6 +297,17 @@ pub struct Removed {
     pub freed_bytes: u64,
 }
 
+/// What `seal` and `unseal` answer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sealing {
+    /// The store's root.
+    pub path: PathBuf,
+    /// Whether it is sealed now.
+    pub sealed: bool,
+    /// Whether it was not before.
+    pub changed: bool,
+}
+
 /// What `checkout` made.
 #[derive(Debug, Clone, Serialize)]
 pub struct CheckedOut {

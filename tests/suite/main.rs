@@ -23,6 +23,7 @@ mod readers;
 mod real_index;
 mod rollback;
 mod roots;
+mod seal;
 mod secrets;
 mod share;
 mod sites;

@@ -2,43 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 
-use crate::support::{Ran, Wheel, World, ran, skipped};
-
-/// Runs a command of a world as another user; None when this user may not become another.
-fn as_nobody(world: &World, args: &[&str]) -> Option<Ran> {
-    if !nix::unistd::geteuid().is_root() {
-        skipped("becoming another user needs root");
-        return None;
-    }
-    let command = world.command(args);
-    let mut nobody = Command::new("setpriv");
-    nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(command.get_program()).args(args);
-    nobody.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    Some(ran(nobody.current_dir("/").stdin(Stdio::null()).output().expect("setpriv starts")))
-}
-
-/// A world whose interpreter other users can reach, where there is one: a distribution's own.
-fn shared_world() -> World {
-    let system = crate::support::ask("/usr/bin/python3".as_ref());
-    let world = system.map_or_else(World::new, |python| World::with_python(&python.path));
-    fs::set_permissions(world.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
-    world.wheel(&Wheel::new("alpha", "1.0"));
-    world.ok(["ensure", "pack", "--with", "alpha", "--share-with", "all"]);
-    world
-}
-
-/// Whether another user can start the interpreter at all (a Python below root's home cannot be).
-fn can_start_python(world: &World) -> bool {
-    // Through a shell: what setpriv itself starts is still looked up with root's rights.
-    let started = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "/bin/sh", "-c", "exec \"$0\" -c pass"])
-        .arg(world.python())
-        .env_clear()
-        .output();
-    started.is_ok_and(|output| output.status.success())
-}
+use crate::support::{Wheel, World, as_nobody, can_start_python, nobody, shared_world, skipped};
 
 #[test]
 fn another_user_resolves_and_lists_and_writes_nothing() {
@@ -108,4 +75,71 @@ fn a_directory_that_is_no_store_is_not_taken() {
     let ran = world.run(["ensure", "pack", "--with", "alpha"]);
     assert_eq!(ran.code, 6, "{ran:#?}");
     assert_eq!(world.listed("."), ["thesis.txt"]);
+}
+
+/// What a reader may try: to lock for itself alone, to write, to replace, to add, to remove. Says which of it worked.
+const MISCHIEF: &str = r#"
+import fcntl, os, sys
+store, env = sys.argv[1:]
+done = []
+def attempt(name, what):
+    try:
+        what()
+        done.append(name)
+    except OSError:
+        pass
+files = [os.path.join(store, name) for name in ("store.json", "index.db", "index.db-wal", "index.db-shm")]
+files += [os.path.join(env, ".lease"), os.path.join(env, "pyvenv.cfg")]
+for top in ("bindings", "manifests", "locks", "objects"):
+    for folder, _, names in os.walk(os.path.join(store, top)):
+        files += [os.path.join(folder, name) for name in names][:1]
+for file in files:
+    attempt("wrote " + file, lambda: open(file, "r+b"))
+    attempt("removed " + file, lambda: os.remove(file))
+    attempt("changed the mode of " + file, lambda: os.chmod(file, 0o666))
+    def exclusive():
+        fcntl.lockf(os.open(file, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    attempt("locked " + file, exclusive)
+for folder in [store, env] + [os.path.join(store, name) for name in os.listdir(store)]:
+    attempt("added to " + folder, lambda: open(os.path.join(folder, "mine"), "x"))
+attempt("replaced the environment", lambda: os.rename(env, env + ".mine"))
+# What any reader may: this kind of lock, which nobody else asks for.
+held = os.open(os.path.join(env, ".lease"), os.O_RDONLY)
+fcntl.flock(held, fcntl.LOCK_EX)
+print("\n".join(done), flush=True)
+sys.stdin.read()
+"#;
+
+#[test]
+fn a_reader_cannot_lock_write_or_replace_and_blocks_no_writer() {
+    use std::io::{BufRead, BufReader, Read};
+    let world = shared_world();
+    if !can_start_python(&world) {
+        return skipped("another user cannot start the interpreter");
+    }
+    let env = world.json(["resolve", "pack"])["path"].as_str().expect("a path").to_owned();
+    let mut command = Command::new(world.python());
+    command.args(["-c", MISCHIEF]).arg(world.store()).arg(&env);
+    let Some(mut command) = nobody(&command) else { return };
+    let piped = std::process::Stdio::piped;
+    let mut reader = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().expect("starts");
+    let mut said = BufReader::new(reader.stdout.take().expect("a pipe"));
+    let mut first = String::new();
+    said.read_line(&mut first).expect("reads");
+    assert_eq!(first, "\n", "it could do something, or failed: {}", {
+        let mut more = String::new();
+        let _ = reader.stderr.take().expect("a pipe").read_to_string(&mut more);
+        more
+    });
+    // It goes on holding what it could get hold of.
+    assert_eq!(world.json(["ensure", "pack", "--rebuild"])["outcome"], "built");
+    world.ok(["ensure", "other", "--with", "alpha"]);
+    world.ok(["gc", "--idle", "0s", "--drop-retained"]);
+    assert!(Path::new(&env).exists(), "it can keep what it uses");
+    world.ok(["remove", "other"]);
+    drop(reader.stdin.take());
+    assert!(reader.wait().expect("waits").success());
+    world.ok(["gc", "--idle", "0s", "--drop-retained"]);
+    assert!(!Path::new(&env).exists(), "and no longer");
+    assert_eq!(world.run(["verify", "--full"]).code, 0);
 }

@@ -206,6 +206,12 @@ pub enum Command {
     /// Make the index anew from the store's files
     #[command(long_about = help::REINDEX, after_long_help = help::REINDEX_AFTER)]
     Reindex,
+    /// Let the store take no more changes, for an image or a read-only mount
+    #[command(long_about = help::SEAL, after_long_help = help::SEAL_AFTER)]
+    Seal,
+    /// Let a sealed store be changed again
+    #[command(long_about = help::UNSEAL, after_long_help = help::UNSEAL_AFTER)]
+    Unseal,
     /// Look for what is wrong, on this host, in the store or with a pack
     #[command(long_about = help::DOCTOR, after_long_help = help::DOCTOR_AFTER)]
     Doctor(Doctor),

@@ -57,6 +57,8 @@ fn good_lines() {
         "export --all --to pylock --output packs",
         "checkout aws.s3 /tmp/env",
         "gc --idle 12h --max-size 20GiB --min-free 10% --drop-retained --dry-run",
+        "seal",
+        "unseal",
         "doctor",
         "doctor aws.s3",
         "du --all",
@@ -104,6 +106,7 @@ fn bad_lines() {
         "checkout aws.s3",
         "gc --idle soon",
         "gc --max-size big",
+        "seal aws.s3",
         "list -q -v",
         "list --format xml",
     ] {

@@ -20,6 +20,7 @@ mod reindex;
 mod remove;
 mod resolve;
 mod rollback;
+mod seal;
 mod show;
 mod sync;
 mod upgrade;
@@ -64,6 +65,8 @@ pub fn run(context: &Context, command: Command) -> Outcome {
         Command::Du(args) => du::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Reindex => reindex::run(context),
+        Command::Seal => seal::seal(context),
+        Command::Unseal => seal::unseal(context),
         Command::Doctor(args) => doctor::run(context, &args),
         Command::Config(Config::Show) => config::show(context),
         Command::Completions(args) => completions::run(context, &args),

@@ -34,6 +34,7 @@ impl Store {
         let message = match self.0.access {
             Access::Owner => "this process may read and write",
             Access::Reader => "this process may only read: the store belongs to another user",
+            Access::Immutable if self.0.sealed => "the store is sealed",
             Access::Immutable => "the store is opened read-only",
         };
         findings.push(Finding::new("access", Level::Ok, format!("`{}`: {message}", self.root().display())));

@@ -3,6 +3,7 @@
 mod copy;
 mod index_server;
 mod mount;
+mod nobody;
 mod noting;
 mod project;
 mod wheel;
@@ -14,7 +15,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 pub use index_server::IndexServer;
-pub use mount::{Image, Mount, unmount};
+pub use mount::{Image, Mount, Overlay, unmount};
+pub use nobody::{as_nobody, can_start_python, nobody, shared_world};
 pub use noting::NotingUv;
 pub use project::project;
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! A filesystem of its own for a test: an image on a loop device. Needs root and the filesystem's own programs.
+//! Filesystems of a test's own: an image on a loop device, a writable layer over a directory. Needs root and the filesystem's own programs.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -79,5 +79,49 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+/// A directory that became the lower layer of a filesystem mounted where it stood, unmounted with the test.
+pub struct Overlay {
+    point: PathBuf,
+    upper: PathBuf,
+}
+
+impl Overlay {
+    /// Puts a writable layer over a directory; none, loudly, where that cannot be done.
+    pub fn new(dir: &std::path::Path) -> Option<Self> {
+        if !nix::unistd::geteuid().is_root() {
+            skipped("mounting a filesystem needs root");
+            return None;
+        }
+        let beside = |name: &str| dir.with_file_name(name);
+        let (lower, upper, work) = (beside("lower"), beside("upper"), beside("work"));
+        std::fs::rename(dir, &lower).expect("renames");
+        let mode = std::fs::metadata(&lower).expect("stat").permissions();
+        for made in [dir, &upper, &work] {
+            std::fs::create_dir(made).expect("a directory");
+            std::fs::set_permissions(made, mode.clone()).expect("chmod");
+        }
+        let layers = format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
+        let mounted = Command::new("mount").args(["-t", "overlay", "overlay", "-o", &layers]).arg(dir).output();
+        if !mounted.is_ok_and(|mounted| mounted.status.success()) {
+            skipped("overlays cannot be mounted here");
+            return None;
+        }
+        Some(Self { point: dir.to_owned(), upper })
+    }
+
+    /// What was written, relative to the directory.
+    pub fn written(&self) -> Vec<PathBuf> {
+        let entries = walkdir::WalkDir::new(&self.upper).min_depth(1).sort_by_file_name();
+        let paths = entries.into_iter().map(|entry| entry.expect("walks").into_path());
+        paths.map(|path| path.strip_prefix(&self.upper).expect("inside").to_owned()).collect()
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.point).status();
     }
 }

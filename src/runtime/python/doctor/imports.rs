@@ -152,7 +152,7 @@ fn said(done: &Finished) -> Vec<Line> {
 fn hint(reason: &str) -> Option<String> {
     let missing = reason.strip_prefix("ModuleNotFoundError: No module named '")?.split('\'').next()?;
     Some(match missing.split('.').next()? {
-        "pkg_resources" => "add `setuptools<82` to the requirements: newer ones have no `pkg_resources`".into(),
+        "pkg_resources" => "add `setuptools<82` to the requirements, or to `install.seed` for every pack".into(),
         "distutils" => "Python 3.12 and newer have no `distutils`: add `setuptools`, or ask for an older Python".into(),
         top => format!("`{top}` is used and not declared: add what brings it to the requirements"),
     })
