@@ -33,6 +33,9 @@ pub struct BindingFile {
     pub origin: Option<PathBuf>,
     /// The last declaration given.
     pub spec: Spec,
+    /// Earlier declarations that generations answer, by digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Spec>,
     /// The current generation; none when the pack was removed and its history kept.
     pub current: Option<u64>,
     /// Every generation, oldest first.
@@ -56,12 +59,15 @@ pub struct GenerationRecord {
     pub at: Timestamp,
     /// Why.
     pub cause: Cause,
+    /// The user who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
 }
 
 impl From<Generation> for GenerationRecord {
     fn from(from: Generation) -> Self {
-        let Generation { generation, key, interpreter, lock, answers, at, cause, present: _ } = from;
-        Self { generation, key, interpreter, lock, answers, at, cause }
+        let Generation { generation, key, interpreter, lock, answers, at, cause, uid, present: _ } = from;
+        Self { generation, key, interpreter, lock, answers, at, cause, uid }
     }
 }
 

@@ -298,13 +298,18 @@ Examples:
 pub const EXPORT: &str = "\
 Writes the lock of a pack's environment: as a `pylock.toml` (PEP 751), which `ensure --from`, uv and other tools install as it \
 is, or as a requirements file with digests for `pip install --no-deps`. With --all every pack gets a directory that `sync` \
-reads: another store then makes the same environments.";
+reads: another store then makes the same environments.
+
+As `cyclonedx` it is a bill of materials (CycloneDX 1.5, JSON): each artifact with its package URL, digest and source, the interpreter, and the \
+environment's key. The same environment gives the same text.";
 
 /// `export --help`, below.
 pub const EXPORT_AFTER: &str = "\
 Examples:
   envstore export aws.s3 > pylock.toml
   envstore export aws.s3 --to requirements -o requirements.lock
+  envstore export aws.s3 --to cyclonedx -o bom.cdx.json
+  envstore export --all --to cyclonedx -o bills   bills/PACK/bom.cdx.json
   envstore export --all -o fleet && envstore --store /other sync fleet";
 
 /// `checkout --help`, above.

@@ -59,6 +59,8 @@ pub struct Generation {
     pub at: Timestamp,
     /// Why.
     pub cause: Cause,
+    /// The user who asked for it.
+    pub uid: Option<u32>,
     /// Whether an environment of that key stands.
     pub present: bool,
 }
@@ -80,6 +82,8 @@ pub struct NewBinding<'a> {
     pub at: Timestamp,
     /// Why.
     pub cause: Cause,
+    /// The user who asked for it.
+    pub uid: Option<u32>,
 }
 
 fn pack(row: &Row<'_>) -> rusqlite::Result<PackRow> {
@@ -164,10 +168,19 @@ pub fn history(db: &Connection, pack: i64) -> rusqlite::Result<Vec<Generation>> 
             answers: parsed(row, "answers")?,
             at: parsed(row, "at")?,
             cause: from_word(row, "cause")?,
+            uid: row.get("uid")?,
             present: row.get("present")?,
         })
     })?
     .collect()
+}
+
+const KEEP_SPEC: &str = "INSERT INTO specs (digest, body) VALUES (?1, ?2) ON CONFLICT (digest) DO UPDATE SET body = ?2";
+
+/// Keeps a declaration that an earlier generation answers.
+pub fn keep_spec(tx: &Transaction<'_>, spec: &Spec) -> rusqlite::Result<()> {
+    let body = serde_json::to_string(spec).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    tx.prepare_cached(KEEP_SPEC)?.execute([spec.digest().to_string(), body]).map(drop)
 }
 
 /// Records a pack's declaration, and the pack if it is new. Returns its row.
@@ -179,8 +192,7 @@ pub fn declare(
 ) -> rusqlite::Result<i64> {
     let digest = spec.digest().to_string();
     let body = serde_json::to_string(spec).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    tx.prepare_cached("INSERT INTO specs (digest, body) VALUES (?1, ?2) ON CONFLICT (digest) DO UPDATE SET body = ?2")?
-        .execute([&digest, &body])?;
+    tx.prepare_cached(KEEP_SPEC)?.execute([&digest, &body])?;
     tx.prepare_cached(
         "INSERT INTO packs (ref, spec, origin) VALUES (?1, ?2, ?3)
          ON CONFLICT (ref) DO UPDATE SET spec = ?2, origin = ?3 RETURNING id",
@@ -198,8 +210,8 @@ pub fn next_generation(db: &Connection, pack: i64) -> rusqlite::Result<u64> {
 /// Writes a generation and makes it the current one.
 pub fn bind(tx: &Transaction<'_>, pack: i64, generation: u64, new: &NewBinding<'_>) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "INSERT INTO bindings (pack, generation, env, key, interpreter, lock, answers, at, cause)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO bindings (pack, generation, env, key, interpreter, lock, answers, at, cause, uid)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         pack,
@@ -211,6 +223,7 @@ pub fn bind(tx: &Transaction<'_>, pack: i64, generation: u64, new: &NewBinding<'
         new.answers.to_string(),
         new.at.to_string(),
         word(&new.cause),
+        new.uid,
     ])?;
     set_current(tx, pack, Some(generation))
 }
@@ -230,5 +243,9 @@ pub fn unbind(tx: &Transaction<'_>, pack: i64, keep_history: bool) -> rusqlite::
         tx.execute("DELETE FROM bindings WHERE pack = ?1", [pack])?;
         tx.execute("DELETE FROM packs WHERE id = ?1", [pack])?;
     }
-    tx.execute("DELETE FROM specs WHERE digest NOT IN (SELECT spec FROM packs)", []).map(drop)
+    tx.execute(
+        "DELETE FROM specs WHERE digest NOT IN (SELECT spec FROM packs) AND digest NOT IN (SELECT answers FROM bindings)",
+        [],
+    )
+    .map(drop)
 }

@@ -116,6 +116,7 @@ CREATE TABLE bindings (
   answers    TEXT NOT NULL,
   at         TEXT NOT NULL,
   cause      TEXT NOT NULL,
+  uid        INTEGER,
   PRIMARY KEY (pack, generation)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bindings_env ON bindings (env);

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Store;
 use super::report::Cause;
 use crate::binding::{BindingFile, GenerationRecord, VERSION};
+use crate::digest::SpecDigest;
 use crate::error::{Error, Result};
 use crate::index::{Bound, EnvRow, NewBinding, State, bindings, collection, envs, events, failures, sql};
 use crate::pack::PackRef;
@@ -48,6 +49,7 @@ impl Store {
                     answers: &answers,
                     at: now,
                     cause: new.cause,
+                    uid: Some(nix::unistd::getuid().as_raw()),
                 };
                 bindings::bind(tx, pack, generation, &binding).map_err(failed())?;
                 let old = before.as_ref().map(|b| b.env.key.to_string());
@@ -92,8 +94,14 @@ impl Store {
         let op = "read a pack's history";
         let history = bindings::history(tx, id).map_err(sql(op))?;
         let current = bindings::resolve(tx, pack).map_err(sql(op))?.map(|bound| bound.generation);
+        let mut earlier: Vec<SpecDigest> = history.iter().map(|past| past.answers).collect();
+        earlier.sort_unstable();
+        earlier.dedup();
+        earlier.retain(|digest| *digest != spec.digest());
+        let earlier = earlier.iter().map(|digest| bindings::spec(tx, digest));
         let file = BindingFile {
             version: VERSION,
+            earlier: earlier.filter_map(Result::transpose).collect::<rusqlite::Result<_>>().map_err(sql(op))?,
             pack: pack.clone(),
             origin: origin.map(Path::to_owned),
             spec: spec.clone(),

@@ -15,7 +15,10 @@ impl Store {
         let found = self.0.index.read("look up a pack's history", |db| {
             let Some(row) = bindings::find_pack(db, pack)? else { return Ok(None) };
             let current = bindings::resolve(db, pack)?.map(|bound| bound.generation);
-            let generations = newest_first(bindings::history(db, row.id)?);
+            let mut generations = newest_first(bindings::history(db, row.id)?);
+            for past in &mut generations {
+                past.declaration = bindings::spec(db, &past.answers)?;
+            }
             Ok(Some(History { pack: pack.clone(), spec: row.spec, current, generations }))
         })?;
         found.ok_or_else(|| Error::NoPack(pack.clone()))
@@ -31,6 +34,8 @@ pub(super) fn newest_first(history: Vec<Generation>) -> Vec<GenerationSummary> {
         answers: past.answers,
         at: past.at,
         cause: past.cause,
+        uid: past.uid,
+        declaration: None,
         present: past.present,
     };
     history.into_iter().rev().map(told).collect()

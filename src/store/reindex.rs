@@ -160,6 +160,9 @@ fn bring_back_env(tx: &Transaction<'_>, manifest: &Manifest) -> rusqlite::Result
 
 fn bring_back_pack(tx: &Transaction<'_>, file: &BindingFile, found: &mut Reindexed) -> rusqlite::Result<()> {
     let pack = bindings::declare(tx, &file.pack, &file.spec, file.origin.as_deref())?;
+    for spec in &file.earlier {
+        bindings::keep_spec(tx, spec)?;
+    }
     for past in &file.generations {
         let env = envs::by_key(tx, &past.key)?;
         let new = NewBinding {
@@ -170,6 +173,7 @@ fn bring_back_pack(tx: &Transaction<'_>, file: &BindingFile, found: &mut Reindex
             answers: &past.answers,
             at: past.at,
             cause: past.cause,
+            uid: past.uid,
         };
         bindings::bind(tx, pack, past.generation, &new)?;
         if let Some(env) = env {

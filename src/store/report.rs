@@ -220,6 +220,11 @@ pub struct GenerationSummary {
     pub at: Timestamp,
     /// Why.
     pub cause: Cause,
+    /// The user who asked for it.
+    pub uid: Option<u32>,
+    /// That declaration, in `history`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub declaration: Option<Spec>,
     /// Whether the environment stands.
     pub present: bool,
 }
@@ -335,6 +340,8 @@ pub enum Format {
     Pylock,
     /// A requirements file.
     Requirements,
+    /// A bill of materials: CycloneDX 1.5 as JSON.
+    Cyclonedx,
 }
 
 /// A pack's lock as a file.

@@ -261,6 +261,7 @@ mod tests {
             answers: Canonical::new("s").digest(),
             at: jiff::Timestamp::UNIX_EPOCH,
             cause: *cause,
+            uid: None,
             present: true,
         };
         of.iter().enumerate().map(made).collect()

@@ -50,6 +50,9 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
     /// The lock as a requirements file, for other tools.
     fn write_requirements(&self, lock: &Lock, interpreter: &Interpreter) -> String;
 
+    /// What package URLs call the index of the language's artifacts, e.g. `pypi`.
+    fn purl_type(&self) -> &'static str;
+
     /// A file of the environment at `from`, which it names, as it is in a copy of the environment at `to`.
     fn moved(&self, bytes: Vec<u8>, from: &Path, to: &Path) -> Vec<u8>;
 

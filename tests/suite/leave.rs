@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+
 use crate::support::{Ran, Wheel, World, ran};
 
 fn world() -> World {
@@ -143,4 +146,43 @@ fn logs_are_of_the_last_declaration_or_of_whoever_built_it() {
     assert_eq!(none.code, 5, "{none:#?}");
     assert!(none.stderr.contains("no log of pack `pack`"), "{}", none.stderr);
     assert_eq!(world.run(["logs", "nobody"]).code, 5);
+}
+
+#[test]
+fn a_bill_of_materials_names_every_artifact_and_is_the_same_each_time() {
+    use cyclonedx_bom::prelude::{Bom, Validate};
+    let world = world();
+    let wheel = fs::read(world.wheels().join("alpha-1.0-py3-none-any.whl")).expect("the wheel");
+    let text = world.ok(["export", "pack", "--to", "cyclonedx"]) + "\n";
+    assert_eq!(world.ok(["export", "pack", "--to", "cyclonedx"]) + "\n", text);
+    let checked = Bom::parse_from_json_v1_5(text.as_bytes()).expect("parses").validate();
+    assert!(checked.passed(), "{checked:?}");
+
+    let bill: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let resolved = world.json(["resolve", "pack"]);
+    let subject = &bill["metadata"]["component"];
+    assert_eq!((&subject["name"], &subject["version"]), (&"pack".into(), &"1".into()));
+    let properties = subject["properties"].as_array().expect("a list");
+    assert!(properties.iter().any(|p| p["name"] == "envstore:env" && p["value"] == resolved["env"]), "{bill:#}");
+    let components = bill["components"].as_array().expect("a list");
+    let named = |name: &str| components.iter().find(|c| c["name"] == name).unwrap_or_else(|| panic!("{bill:#}"));
+    assert_eq!(components.len(), 3);
+    assert_eq!(named("cpython")["type"], "platform");
+    let alpha = named("alpha");
+    assert_eq!(alpha["purl"], "pkg:pypi/alpha@1.0");
+    assert_eq!(
+        alpha["hashes"],
+        serde_json::json!([{ "alg": "SHA-256", "content": HEXLOWER.encode(&Sha256::digest(wheel)) }])
+    );
+    let source = alpha["externalReferences"][0]["url"].as_str().expect("a URL");
+    assert!(source.starts_with("file://") && source.ends_with("alpha-1.0-py3-none-any.whl"), "{source}");
+
+    // Another pack with that environment has a bill of its own; all of them go where they are told to.
+    world.ok(["ensure", "a/b", "--with", "alpha==1.0"]);
+    world.ok(["export", "--all", "--to", "cyclonedx", "-o", "bills"]);
+    let of = |dir: &str| fs::read_to_string(world.path().join("bills").join(dir).join("bom.cdx.json")).expect("a bill");
+    assert_eq!(of("pack"), text);
+    let other: serde_json::Value = serde_json::from_str(&of("a%2Fb")).expect("JSON");
+    assert_ne!(other["serialNumber"], bill["serialNumber"]);
+    assert_eq!(other["components"], bill["components"]);
 }

@@ -13,7 +13,7 @@ pub struct Export {
     /// The pack's reference
     pub pack: Option<PackRef>,
 
-    /// Every pack, each in a directory of its own under --output, as `sync` reads them
+    /// Every pack, each in a directory of its own under --output, as `sync` reads locks
     #[arg(long)]
     pub all: bool,
 
@@ -34,6 +34,8 @@ pub enum ExportFormat {
     Pylock,
     /// A requirements file with digests.
     Requirements,
+    /// A bill of materials (CycloneDX 1.5, JSON).
+    Cyclonedx,
 }
 
 impl From<ExportFormat> for crate::store::report::Format {
@@ -41,6 +43,7 @@ impl From<ExportFormat> for crate::store::report::Format {
         match format {
             ExportFormat::Pylock => Self::Pylock,
             ExportFormat::Requirements => Self::Requirements,
+            ExportFormat::Cyclonedx => Self::Cyclonedx,
         }
     }
 }

@@ -55,6 +55,8 @@ fn good_lines() {
         "export aws.s3",
         "export aws.s3 --to requirements -o r.txt",
         "export --all --to pylock --output packs",
+        "export aws.s3 --to cyclonedx",
+        "export --all --to cyclonedx -o bills",
         "checkout aws.s3 /tmp/env",
         "gc --idle 12h --max-size 20GiB --min-free 10% --drop-retained --dry-run",
         "seal",

@@ -50,7 +50,7 @@ pub fn run(context: &Context, args: &Export) -> Outcome {
     Ok(exit::OK)
 }
 
-/// Writes a pack's directory as `sync` reads it: named as the pack is, or with a `pack.yaml` that says its ref.
+/// Writes a pack's directory: named as the pack is; for a lock, which `sync` reads, else with a `pack.yaml` that says its ref.
 fn write_pack(dir: &Path, exported: &Exported) -> Result<(), Failure> {
     let pack = exported.pack.as_str();
     let name = file_name(pack);
@@ -59,9 +59,10 @@ fn write_pack(dir: &Path, exported: &Exported) -> Result<(), Failure> {
     let file = dir.join(match exported.format {
         Format::Pylock => "pylock.toml",
         Format::Requirements => "requirements.txt",
+        Format::Cyclonedx => "bom.cdx.json",
     });
     fs::write(&file, &exported.text).map_err(Error::io("write", &file))?;
-    if name != pack {
+    if name != pack && exported.format != Format::Cyclonedx {
         let file = dir.join("pack.yaml");
         // A JSON text is YAML.
         let text = serde_json::json!({ "ref": pack }).to_string();

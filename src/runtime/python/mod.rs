@@ -107,6 +107,10 @@ impl Runtime for Python {
         export::requirements(lock, interpreter)
     }
 
+    fn purl_type(&self) -> &'static str {
+        "pypi"
+    }
+
     fn moved(&self, bytes: Vec<u8>, from: &Path, to: &Path) -> Vec<u8> {
         scripts::moved(bytes, from, to)
     }

@@ -1,9 +1,11 @@
 //! `export`: a pack's lock as a file that other tools take.
 
+mod cyclonedx;
+
 use super::Store;
 use super::report::{Exported, Format};
 use crate::error::{Error, Result};
-use crate::index::bindings;
+use crate::index::{bindings, envs};
 use crate::pack::PackRef;
 
 impl Store {
@@ -21,12 +23,25 @@ impl Store {
             return Err(corrupt("its content is not the one it is named after".into()));
         }
         let text = String::from_utf8(text).map_err(|error| corrupt(error.to_string()))?;
+        let runtime = self.runtime(bound.env.interpreter.identity.runtime)?;
         let text = match format {
             Format::Pylock => text,
             Format::Requirements => {
-                let runtime = self.runtime(bound.env.interpreter.identity.runtime)?;
                 let lock = runtime.read_lock(&text).map_err(corrupt)?;
                 runtime.write_requirements(&lock, &bound.env.interpreter)
+            }
+            Format::Cyclonedx => {
+                let lock = runtime.read_lock(&text).map_err(corrupt)?;
+                let id = bound.env.id;
+                let distributions = self.0.index.read("look up distributions", |db| envs::distributions(db, id))?;
+                let billed = cyclonedx::Billed {
+                    bound: &bound,
+                    lock: &lock,
+                    distributions: &distributions,
+                    purl_type: runtime.purl_type(),
+                };
+                cyclonedx::write(&billed)
+                    .map_err(|reason| corrupt(format!("it makes no bill of materials: {reason}")))?
             }
         };
         Ok(Exported { pack: pack.clone(), env: bound.env.key, generation: bound.generation, format, text })
