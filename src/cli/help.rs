@@ -103,7 +103,11 @@ interpreters and what sharing saved.
 
 A path is a directory of packs, one pack (a directory with a pack.yaml, pylock.toml, requirements.txt or pyproject.toml; of \
 several the first counts), such a file itself, a script with `# /// script` metadata, or a `.jsonl` list with one object a \
-line: `pack_ref`, `requirements` (text) or `dependencies` (a list), and optionally `python_versions`.";
+line: `pack_ref`, `requirements` (text) or `dependencies` (a list), and optionally `python_versions`.
+
+With --links each pack also gets a symbolic link as `envstore link` makes it. What is there already is replaced only if it is a symbolic \
+link: move virtual environments that were made by hand away first, and name where they are with --like. Packs that --remove-missing removes \
+lose their links.";
 
 /// `sync --help`, below.
 pub const SYNC_AFTER: &str = "\
@@ -113,6 +117,8 @@ Examples:
   envstore sync /opt/packs --check                for deployments: exit 1 if something is to be done
   envstore sync fleet.jsonl -j 16 --format json
   envstore sync /opt/packs --remove-missing       packs that left the directory leave the store
+  envstore sync packs --like old --links venvs    moving in: the versions of old/PACK, and venvs/PACK for runners
+                                                  that know a path
 
 Exit code 1: a pack failed; the others were done. Ctrl-C: what is finished stays, the table is printed, exit code 130.";
 

@@ -48,6 +48,16 @@ impl Store {
         Ok(Linked { pack: pack.clone(), link: path.into(), env: bound.env.key })
     }
 
+    /// Whether a link follows a pack and leads to its environment, so that [`Store::link`] would change nothing. Writes nothing.
+    pub fn is_linked(&self, pack: &PackRef, path: &Path) -> Result<bool> {
+        let found = self.0.index.read("look up links", |db| {
+            let follows = roots::links(db, Some(pack))?.into_iter().find(|link| link.path == path);
+            Ok(follows.zip(bindings::resolve(db, pack)?))
+        })?;
+        let leads_to = |env: &EnvRow| fs::read_link(path).is_ok_and(|target| target == self.0.layout.env(&env.name));
+        Ok(found.is_some_and(|(link, bound)| link.env == bound.env.id && leads_to(&bound.env)))
+    }
+
     /// Takes a link away.
     ///
     /// # Errors

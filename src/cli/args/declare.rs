@@ -113,6 +113,10 @@ pub struct Sync {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub like: Option<PathBuf>,
 
+    /// Make the symbolic link DIR/PACK for each pack, which follows its environment from then on
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub links: Option<PathBuf>,
+
     /// Also remove the packs that were found under these paths before and are not there any more
     #[arg(long)]
     pub remove_missing: bool,

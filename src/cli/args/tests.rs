@@ -34,6 +34,7 @@ fn good_lines() {
         "sync packs list.jsonl -j 4 --remove-missing --yes --share-with group",
         "ensure aws.s3 --from pyproject.toml --extra s3 --extra http",
         "sync packs --dry-run --remove-missing",
+        "sync packs --like old --links venvs",
         "list --all --group-by env",
         "show env:abcdefgh",
         "history aws.s3",

@@ -115,6 +115,11 @@ impl World {
         &self.python
     }
 
+    /// The minor version of its default interpreter.
+    pub fn minor(&self) -> u32 {
+        ask(&self.python).expect("it answered before").minor
+    }
+
     /// Makes a wheel that locking finds.
     pub fn wheel(&self, wheel: &Wheel) -> PathBuf {
         wheel.write(&self.wheels())

@@ -3,6 +3,7 @@
 //! One pack's failure is a row of the report; the others go on. Ctrl-C leaves what is finished bound, and the report is
 //! printed all the same.
 
+mod links;
 mod missing;
 mod preview;
 mod report;
@@ -43,9 +44,10 @@ pub fn run(context: &Context, args: &Sync) -> Outcome {
     let leaving = missing::find(args, &found, || Ok(store.list()?))?;
     missing::confirm(context, args, &leaving)?;
     let cancel = context.signals()?.cancel();
-    let mut rows = ensure_all(context, &store, &found, args, cancel);
+    let links = args.links.as_deref().map(links::directory).transpose()?;
+    let mut rows = ensure_all(context, &store, &found, args, links.as_deref(), cancel);
     for pack in leaving.packs {
-        rows.push(remove(&store, &pack.pack, pack.origin.as_deref(), cancel));
+        rows.push(remove(&store, &pack.pack, pack.origin.as_deref(), links.as_deref(), cancel));
     }
     let interrupted = cancel.is_cancelled();
     let report = Report::new(rows, &store.list()?, |envs| store.distinct_bytes(envs), began.elapsed())?;
@@ -67,7 +69,14 @@ fn warn(context: &Context, found: &[Found]) {
 }
 
 /// Works through the packs with some threads and returns a row for each, in their order.
-fn ensure_all(context: &Context, store: &Store, found: &[Found], args: &Sync, cancel: &Cancel) -> Vec<Row> {
+fn ensure_all(
+    context: &Context,
+    store: &Store,
+    found: &[Found],
+    args: &Sync,
+    links: Option<&Path>,
+    cancel: &Cancel,
+) -> Vec<Row> {
     let paint = context.out.paint_err;
     let progress = Arc::new(Progress::new(context.progress(), found.len(), paint.is_on()));
     let order = work::order(found.iter().map(|one| one.result.as_ref().ok().map(|d| d.spec.digest())));
@@ -78,7 +87,11 @@ fn ensure_all(context: &Context, store: &Store, found: &[Found], args: &Sync, ca
         if starts {
             progress.begin(&one.name);
         }
-        let row = ensure_one(store, one, args.like.as_deref(), &progress, cancel);
+        let mut row = ensure_one(store, one, args.like.as_deref(), &progress, cancel);
+        if let (Some(dir), Some(_), Ok(declaration)) = (links, &row.env, &one.result) {
+            let linked = links::link(store, dir, &declaration.pack);
+            row = row.linked(linked.map_err(|failure| failure.about(&declaration.pack)));
+        }
         // An interruption is told once, below the table.
         if row.is_interrupted() {
             progress.leave(&one.name);
@@ -132,12 +145,18 @@ fn ensure(
 
 /// The virtual environment that a pack had, by the pack's name.
 fn like_of(dir: &Path, pack: &PackRef) -> Option<PathBuf> {
-    let is_name = !pack.as_str().contains('/') && !pack.as_str().starts_with('.');
-    is_name.then(|| dir.join(pack.as_str())).filter(|venv| venv.is_dir())
+    is_name(pack).then(|| dir.join(pack.as_str())).filter(|venv| venv.is_dir())
 }
 
-fn remove(store: &Store, pack: &PackRef, origin: Option<&Path>, cancel: &Cancel) -> Row {
-    let removed = cancel.check("removing").and_then(|()| store.remove(pack, false));
+/// Whether a pack's ref is a name that stands in a directory for all to see.
+fn is_name(pack: &PackRef) -> bool {
+    !pack.as_str().contains('/') && !pack.as_str().starts_with('.')
+}
+
+fn remove(store: &Store, pack: &PackRef, origin: Option<&Path>, links: Option<&Path>, cancel: &Cancel) -> Row {
+    // The link first: it keeps the environment.
+    let unlinked = cancel.check("removing").and_then(|()| links.map_or(Ok(()), |dir| links::unlink(store, dir, pack)));
+    let removed = unlinked.and_then(|()| store.remove(pack, false));
     Row::removed(pack, origin, removed.map_err(|error| Failure::from(error).about(pack)))
 }
 

@@ -1,9 +1,10 @@
 //! `--dry-run` and `--check`: what would be done, without locking anything or writing anywhere.
 
+use std::path::Path;
 use std::time::Instant;
 
-use super::missing;
 use super::report::{Report, Row, Status};
+use super::{links, missing};
 use crate::cli::args::Sync;
 use crate::cli::config::Config;
 use crate::cli::context::Context;
@@ -25,7 +26,7 @@ pub fn run(context: &Context, args: &Sync, config: Config, found: &[Found], bega
     let listed = store.as_ref().map_or(Ok(Vec::new()), Store::list)?;
     let mut rows = Vec::new();
     for one in found {
-        rows.push(row(store.as_ref(), &listed, one)?);
+        rows.push(row(store.as_ref(), &listed, one, args.links.as_deref())?);
     }
     let leaving = missing::find(args, found, || Ok(listed.clone()))?;
     rows.extend(leaving.packs.iter().map(|pack| Row::new(pack.pack.as_str(), Status::Removed, pack.origin.as_deref())));
@@ -43,13 +44,15 @@ pub fn run(context: &Context, args: &Sync, config: Config, found: &[Found], bega
     Ok(if failed > 0 || (args.check && pending > 0) { exit::FAILED } else { exit::OK })
 }
 
-fn row(store: Option<&Store>, listed: &[PackSummary], found: &Found) -> Result<Row> {
+fn row(store: Option<&Store>, listed: &[PackSummary], found: &Found, dir: Option<&Path>) -> Result<Row> {
     let declaration = match &found.result {
         Ok(declaration) => declaration,
         Err(failure) => return Ok(Row::failed(found, failure)),
     };
     let answers = store.map_or(Ok(false), |store| store.answers(&declaration.pack, &declaration.spec))?;
     let env = listed.iter().find(|pack| pack.pack == declaration.pack).map(|pack| pack.env);
+    let is_linked = |store: &Store| dir.map_or(Ok(true), |dir| links::is_made(store, dir, &declaration.pack));
+    let answers = answers && store.map_or(Ok(true), is_linked)?;
     let (status, outcome) = if answers { (Status::Ready, Some(Came::Hit)) } else { (Status::Pending, None) };
     Ok(Row { env, outcome, ..Row::new(&found.name, status, Some(&found.origin)) })
 }

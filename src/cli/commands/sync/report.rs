@@ -51,6 +51,9 @@ pub struct Row {
     /// What became of the versions to prefer, where there were any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub like: Option<Likeness>,
+    /// The link that follows it, with `--links`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<PathBuf>,
     #[serde(skip)]
     pub millis: u64,
     /// The failure as people read it.
@@ -69,6 +72,7 @@ impl Row {
             origin,
             error: None,
             like: None,
+            link: None,
             millis: 0,
             text: None,
         }
@@ -92,6 +96,15 @@ impl Row {
         match removed {
             Ok(_) => Self::new(pack.as_str(), Status::Removed, origin),
             Err(failure) => Self::new(pack.as_str(), Status::Failed, origin).because(&failure),
+        }
+    }
+
+    /// The pack's link is made, or could not be.
+    pub fn linked(self, linked: Result<PathBuf, Failure>) -> Self {
+        match linked {
+            Ok(link) => Self { link: Some(link), ..self },
+            Err(_) if self.error.is_some() => self,
+            Err(failure) => Self { status: Status::Failed, ..self }.because(&failure),
         }
     }
 
