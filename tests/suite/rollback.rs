@@ -159,6 +159,83 @@ fn a_rollback_whose_interpreter_is_gone_says_so_and_leaves_the_pack() {
     assert_eq!(world.python_in("pack", VERSION), "2.0");
 }
 
+/// An action that imports half of what it needs when it starts, and the other half when it is told to go on.
+struct Action {
+    child: std::process::Child,
+    said: std::io::BufReader<std::process::ChildStdout>,
+}
+
+impl Action {
+    fn start(world: &World) -> Self {
+        let code = "import sys, alpha; print(alpha.version, flush=True); sys.stdin.readline()\n\
+                    import alpha.late; print(alpha.late.version, flush=True)";
+        let mut command = world.command(["exec", "pack", "--", "python", "-c", code]);
+        let piped = std::process::Stdio::piped;
+        let mut child = command.stdin(piped()).stdout(piped()).spawn().expect("starts");
+        let said = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, said }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut self.said, &mut line).expect("reads");
+        line.trim().to_owned()
+    }
+
+    /// Lets it go on, and returns what it said last.
+    #[track_caller]
+    fn finish(mut self) -> String {
+        drop(self.child.stdin.take());
+        let line = self.line();
+        assert!(self.child.wait().expect("waits").success());
+        line
+    }
+}
+
+#[test]
+fn actions_finish_on_what_they_started_with() {
+    let world = World::new();
+    let wheel = |version: &str| {
+        let late = format!("version = 'late {version}'\n");
+        world.wheel(&Wheel::new("alpha", version).file("alpha/late.py", late));
+    };
+    wheel("1.0");
+    world.ok(["ensure", "pack", "--with", "alpha"]);
+    world.configure("[gc]\nretain_generations = 0\nretain_for = \"0s\"\n");
+    let collect = || {
+        world.run(["gc", "--drop-retained", "--idle", "0s"]);
+        world.listed("envs").len()
+    };
+    let running = || {
+        let shown = world.json(["show", "pack"]);
+        let running = shown["running"].as_array().unwrap_or_else(|| panic!("{shown:#}")).clone();
+        let of = |one: &Value| (one["generation"].as_u64(), one["processes"][0]["pid"].as_u64());
+        running.iter().map(of).collect::<Vec<_>>()
+    };
+
+    let mut first = Action::start(&world);
+    assert_eq!(first.line(), "1.0");
+    wheel("2.0");
+    world.ok(["upgrade", "pack"]);
+    let mut second = Action::start(&world);
+    assert_eq!(second.line(), "2.0");
+    let pid = |action: &Action| Some(u64::from(action.child.id()));
+    assert_eq!(running(), [(Some(2), pid(&second)), (Some(1), pid(&first))]);
+    let text = world.ok(["show", "pack"]);
+    assert!(text.contains(&first.child.id().to_string()) && text.contains(&second.child.id().to_string()), "{text}");
+    assert_eq!(collect(), 2, "both are in use");
+    assert_eq!(first.finish(), "late 1.0");
+    assert_eq!(collect(), 1);
+
+    world.ok(["rollback", "pack"]);
+    assert_eq!(world.python_in("pack", VERSION), "1.0");
+    assert_eq!(collect(), 2, "what was rolled back from is in use");
+    assert_eq!(running(), [(Some(2), pid(&second))]);
+    assert_eq!(second.finish(), "late 2.0");
+    assert_eq!(collect(), 1);
+    assert_eq!(running(), []);
+}
+
 fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = walkdir::WalkDir::new(dir).into_iter().map(|entry| entry.expect("lists"));
     entries.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
