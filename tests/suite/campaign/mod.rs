@@ -5,7 +5,9 @@
 
 mod failpoints;
 mod powercut;
+mod races;
 mod scenario;
+mod syscalls;
 
 /// Whether everything is tried, and not a part of it.
 fn is_full() -> bool {
