@@ -1,7 +1,12 @@
 //! What to do about a failure: one sentence for each kind that has one.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use super::failure::{Failure, Trouble};
+use super::units;
 use crate::error::{Error, Kind};
+use crate::fs::probe;
 
 /// The hint for a failure.
 pub fn hint(failure: &Failure) -> Option<String> {
@@ -46,7 +51,31 @@ pub fn hint(failure: &Failure) -> Option<String> {
             _ => {}
         }
     }
-    of_kind(failure.kind()).map(str::to_owned)
+    let general = of_kind(failure.kind()).map(str::to_owned);
+    match (failure.kind(), &failure.trouble) {
+        (Kind::NoSpace, Trouble::Library(error)) => full(error).or(general),
+        _ => general,
+    }
+}
+
+/// Which filesystem is full, and what frees room on it.
+fn full(error: &Error) -> Option<String> {
+    let path = match error {
+        Error::NoSpace { path, .. } | Error::Io { path, .. } => path.as_path(),
+        _ => error.log_path()?,
+    };
+    let place = path.ancestors().find(|place| place.exists())?;
+    let device = |place: &Path| std::fs::metadata(place).ok().map(|meta| meta.dev());
+    let mounted_at = place.ancestors().take_while(|above| device(above) == device(place)).last()?;
+    let space = probe::space(mounted_at).ok()?;
+    let inodes = space.free_inodes.map(|inodes| format!(" and {inodes} inodes")).unwrap_or_default();
+    Some(format!(
+        "the filesystem at `{}` has {} of {} free now{inodes}; `envstore gc` frees what nothing keeps, with --drop-retained also what only \
+         rollbacks need; `envstore du` says what takes the room",
+        mounted_at.display(),
+        units::bytes(space.free_bytes),
+        units::bytes(space.total_bytes),
+    ))
 }
 
 /// The hint for a kind.

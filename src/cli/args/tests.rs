@@ -118,6 +118,40 @@ fn bad_lines() {
     }
 }
 
+/// The command lines of envstore in a page's console blocks.
+fn shown(page: &str) -> Vec<Vec<String>> {
+    let typed = page.lines().filter_map(|line| line.strip_prefix("$ "));
+    let words = typed.map(|line| shlex::split(line).unwrap_or_else(|| panic!("{line}: a quote is left open")));
+    let commands = words.flat_map(|words| {
+        // `;` may stand at the end of a word; what a shell does with the rest is no argument.
+        let ended: Vec<String> = words
+            .into_iter()
+            .flat_map(|word| match word.strip_suffix(';') {
+                Some(word) => vec![word.to_owned(), ";".to_owned()],
+                None => vec![word],
+            })
+            .collect();
+        let ends = |word: &String| matches!(word.as_str(), ";" | "|" | "&&" | ">" | "2>" | "2>&1");
+        ended.split(ends).map(<[String]>::to_vec).collect::<Vec<_>>()
+    });
+    let is_variable = |word: &String| word.contains('=') && !word.starts_with('-');
+    let commands = commands.map(|words| words.into_iter().skip_while(is_variable).collect::<Vec<_>>());
+    commands.filter(|words| words.first().is_some_and(|word| word == "envstore")).collect()
+}
+
+#[test]
+fn the_lines_that_pages_show_are_good_ones() {
+    for (page, at_least) in
+        [(include_str!("../../../docs/operations.md"), 40), (include_str!("../../../README.md"), 25)]
+    {
+        let lines = shown(page);
+        assert!(lines.len() >= at_least, "{} lines are found", lines.len());
+        for line in lines {
+            Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        }
+    }
+}
+
 #[test]
 fn what_exec_runs_keeps_its_own_flags() {
     let cli = parse("exec aws.s3 -- python --format json --store /x").expect("parses");

@@ -61,7 +61,8 @@ impl Store {
         }
         if summary.stale {
             let message = "its environment answers another declaration than the last one given";
-            findings.push(Finding::new("stale", Level::Warning, message).hint(again(pack)));
+            let hint = format!("`envstore ensure {pack}` moves it once that declaration can be met");
+            findings.push(Finding::new("stale", Level::Warning, message).hint(hint));
         }
         let Some(manifest) = self.walk(pack, handle, findings)? else { return Ok(()) };
         if !python.path.exists() {
