@@ -1,6 +1,6 @@
 //! The store's promises under kills, failing steps and power cuts, at every point there is.
 //!
-//! A point is where something becomes durable, visible or gone (`src/failpoint.rs`). The normal tests try each point by its first and
+//! A point is where something becomes durable, visible or gone (`src/failpoint.rs`). The normal tests try each point by its first or
 //! its last occurrence; `ENVSTORE_CAMPAIGN=full cargo test --test suite campaign` tries every one.
 
 mod failpoints;

@@ -9,10 +9,10 @@ use std::process::{Child, Stdio};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::failpoints::{chosen, points};
+use super::failpoints::{Pick, chosen, points};
 use super::is_full;
 use super::scenario::{SCENARIOS, Scenario, world};
-use crate::support::{Image, World, skipped, unmount};
+use crate::support::{Image, World, skipped};
 
 // The same number on every filesystem that has it: `FS_IOC_SHUTDOWN` of linux/fs.h.
 nix::ioctl_read!(shut_down, b'X', 125, u32);
@@ -22,15 +22,15 @@ const FLAGS: [u32; 2] = [1, 2];
 
 #[test]
 fn after_a_power_cut_on_ext4_an_environment_is_whole_or_absent() {
-    cut(&["mkfs.ext4", "-q", "-F"], 128);
+    cut(&["mkfs.ext4", "-q", "-F"], 128, Pick::Last);
 }
 
 #[test]
 fn after_a_power_cut_on_xfs_an_environment_is_whole_or_absent() {
-    cut(&["mkfs.xfs", "-q", "-f"], 320);
+    cut(&["mkfs.xfs", "-q", "-f"], 320, Pick::First);
 }
 
-fn cut(mkfs: &[&str], megabytes: u64) {
+fn cut(mkfs: &[&str], megabytes: u64, pick: Pick) {
     // In the normal tests what differs in how it becomes durable.
     let is_chosen =
         |scenario: &&Scenario| is_full() || ["build", "assemble", "gc", "rollback"].contains(&scenario.name);
@@ -42,10 +42,10 @@ fn cut(mkfs: &[&str], megabytes: u64) {
             let image = base.copy(world.path().join("traced"));
             image.mount(&world.store());
             let points = points(scenario, &world);
-            unmount(&world.store());
+            image.unmount(&world.store());
             points
         };
-        for (turn, (nth, point)) in chosen(&points).into_iter().enumerate() {
+        for (turn, (nth, point)) in chosen(&points, pick).into_iter().enumerate() {
             let flags = if is_full() { &FLAGS[..] } else { &FLAGS[turn % 2..][..1] };
             for flag in flags {
                 let image = base.copy(world.path().join("cut"));
@@ -53,12 +53,12 @@ fn cut(mkfs: &[&str], megabytes: u64) {
                 let stopped = stop_at(&world, scenario, nth);
                 shut_down_at(&world.store(), *flag);
                 kill(stopped);
-                unmount(&world.store());
+                image.unmount(&world.store());
                 assert!(image.mount(&world.store()), "the journal is replayed");
                 world.reboot();
                 scenario.check(&world, &format!("power cut {flag} at {nth} of {}, `{point}`", points.len()));
                 world.reboot_undone();
-                unmount(&world.store());
+                image.unmount(&world.store());
                 cuts += 1;
             }
         }
@@ -74,7 +74,7 @@ fn begin(scenario: &Scenario, world: &World, mkfs: &[&str], megabytes: u64) -> O
         return None;
     }
     scenario.begin(world);
-    unmount(&world.store());
+    base.unmount(&world.store());
     Some(base)
 }
 

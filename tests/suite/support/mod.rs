@@ -15,7 +15,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 pub use index_server::IndexServer;
-pub use mount::{Image, Mount, Overlay, unmount};
+pub use mount::{Image, Mount, Overlay};
 pub use nobody::{as_nobody, can_start_python, nobody, shared_world};
 pub use noting::NotingUv;
 pub use project::project;

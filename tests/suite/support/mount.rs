@@ -32,23 +32,38 @@ impl Image {
 
     /// Mounts it; false, loudly, where that cannot be done.
     pub fn mount(&self, point: &Path) -> bool {
-        let mounted = done(Command::new("mount").args(["-o", "loop"]).arg(&self.0).arg(point));
+        // Others may take the loop device that was free a moment ago.
+        let try_once = || done(Command::new("mount").args(["-o", "loop"]).arg(&self.0).arg(point));
+        let mounted = (0..20).any(|_| {
+            let mounted = try_once();
+            if !mounted {
+                std::thread::park_timeout(std::time::Duration::from_millis(50));
+            }
+            mounted
+        });
         if !mounted {
             skipped("loop devices cannot be mounted here");
         }
         mounted
     }
-}
 
-/// Unmounts; whoever was killed a moment ago may still be leaving.
-pub fn unmount(point: &Path) {
-    for _ in 0..200 {
-        if done(Command::new("umount").arg(point)) {
-            return;
+    /// Unmounts it, for good: whoever was killed a moment ago may still be leaving, and a process in a mount namespace of its own
+    /// keeps the filesystem as it is, cut off or not, until it ends.
+    pub fn unmount(&self, point: &Path) {
+        let is_free = || {
+            let uses = Command::new("losetup").arg("-j").arg(&self.0).output().expect("losetup runs");
+            uses.stdout.is_empty()
+        };
+        let mut is_unmounted = false;
+        for _ in 0..1000 {
+            is_unmounted = is_unmounted || done(Command::new("umount").arg(point));
+            if is_unmounted && is_free() {
+                return;
+            }
+            std::thread::park_timeout(std::time::Duration::from_millis(10));
         }
-        std::thread::park_timeout(std::time::Duration::from_millis(10));
+        panic!("`{}` cannot be unmounted", point.display());
     }
-    panic!("`{}` cannot be unmounted", point.display());
 }
 
 fn done(command: &mut Command) -> bool {
