@@ -1,6 +1,6 @@
 //! Points at which tests make a process fail: killed, stopped, or with an error, at any step.
 //!
-//! Only builds with debug assertions have them; in a release [`reached`] is nothing. The command line arms one by
+//! Only builds of the command line with debug assertions have them; elsewhere [`reached`] is nothing. The command line arms one by
 //! `ENVSTORE_FAILPOINT=ACTION@N`, the N-th point that the process reaches, counted from 1 over all its threads, and lists them by
 //! `ENVSTORE_FAILPOINT_TRACE=FILE`, a name a line. The points stand where something becomes durable, visible or gone: in `fs`, `index`, `lease`, `guard`,
 //! `objects` and `process`, so that whatever is built on these is covered without saying so.
@@ -19,9 +19,9 @@ use crate::error::Result;
 /// When a test asked for one here.
 #[inline]
 pub fn reached(point: &'static str) -> Result<()> {
-    #[cfg(debug_assertions)]
+    #[cfg(all(debug_assertions, feature = "cli"))]
     return armed::reached(point);
-    #[cfg(not(debug_assertions))]
+    #[cfg(not(all(debug_assertions, feature = "cli")))]
     {
         let _ = point;
         Ok(())
@@ -29,10 +29,10 @@ pub fn reached(point: &'static str) -> Result<()> {
 }
 
 /// Arms points, as the variables say. The first call counts.
-#[cfg(debug_assertions)]
+#[cfg(all(debug_assertions, feature = "cli"))]
 pub use armed::arm;
 
-#[cfg(debug_assertions)]
+#[cfg(all(debug_assertions, feature = "cli"))]
 mod armed {
     use std::fs::File;
     use std::io::Write;
