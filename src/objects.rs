@@ -51,6 +51,15 @@ pub struct Staged {
     file: Option<PathBuf>,
 }
 
+impl Staged {
+    /// Takes away what was made in `scratch` for it, if anything was.
+    pub fn discard(&self, scratch: &Path) {
+        if let Some(from) = self.from.as_ref().filter(|from| from.parent() == Some(scratch)) {
+            let _ = fs::remove_file(from);
+        }
+    }
+}
+
 impl<'a> Objects<'a> {
     /// The objects of a store.
     pub fn new(layout: &'a Layout, mode: LinkMode) -> Self {

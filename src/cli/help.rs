@@ -376,15 +376,20 @@ Examples:
 pub const VERIFY: &str = "\
 Compares environments with their manifests: kind, mode, size and time of each entry, so that a file that was written to or \
 emptied by a power cut is found; --full reads every byte. Without a pack or environment the objects are looked at too. Changes \
-nothing.";
+nothing without --repair.
+
+--repair never mends in place: it publishes a new directory (of the store's objects where they are sound, else installed again of the \
+same lock), moves packs, pins and links to it, and the damaged one to `quarantine/` once no process uses it. Every environment that shares a \
+damaged file is named and made anew too.";
 
 /// `verify --help`, below.
 pub const VERIFY_AFTER: &str = "\
 Examples:
   envstore verify
   envstore verify aws.s3 --full
+  envstore verify --full --repair
 
-Exit code 3: there is damage, and each place is named.";
+Exit code 3: there is damage, and each place is named; with --repair: some of it stays.";
 
 /// `reindex --help`, above.
 pub const REINDEX: &str = "\

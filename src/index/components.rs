@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::json;
 use crate::component::{Component, File, Form, PACKED, pack_objects, unpack_object};
 use crate::digest::{ComponentId, DerivedKey, EnvKey, FileDigest};
+use crate::objects::Object;
 use crate::store::runtime::Distribution;
 
 /// What a component's row says beside its objects.
@@ -188,6 +189,50 @@ pub fn named_objects(db: &Connection) -> rusqlite::Result<HashSet<FileDigest>> {
         named.extend(packed.as_chunks::<PACKED>().0.iter().map(|object| unpack_object(object).0));
     }
     Ok(named)
+}
+
+/// Every object that may be put into a further environment.
+pub fn needed_objects(db: &Connection) -> rusqlite::Result<HashSet<Object>> {
+    let mut query = db.prepare("SELECT body, objects FROM components WHERE identity IS NOT NULL")?;
+    objects_of_rows(query.query([])?)
+}
+
+/// Every object that an environment's components are made of.
+pub fn objects_held_by(db: &Connection, env: i64) -> rusqlite::Result<HashSet<Object>> {
+    let mut query = db.prepare_cached(
+        "SELECT c.body, c.objects FROM env_components h JOIN components c ON c.id = h.component WHERE h.env = ?1",
+    )?;
+    objects_of_rows(query.query([env])?)
+}
+
+/// Empty files are no objects.
+fn objects_of_rows(mut rows: rusqlite::Rows<'_>) -> rusqlite::Result<HashSet<Object>> {
+    let mut objects = HashSet::new();
+    while let Some(row) = rows.next()? {
+        let files = component(row)?.files.into_iter().filter(|file| file.size > 0);
+        objects.extend(files.map(|file| Object { digest: file.digest, exec: file.exec, size: file.size }));
+    }
+    Ok(objects)
+}
+
+/// Components made of objects that are gone serve no further environment; those that no environment holds go.
+pub fn forget_made_of(tx: &Transaction<'_>, gone: &HashSet<FileDigest>) -> rusqlite::Result<()> {
+    let rows: Vec<(i64, Vec<u8>)> = tx
+        .prepare("SELECT id, objects FROM components")?
+        .query_map([], |row| Ok((row.get("id")?, row.get("objects")?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    for (id, packed) in rows {
+        if packed.as_chunks::<PACKED>().0.iter().any(|object| gone.contains(&unpack_object(object).0)) {
+            tx.execute("UPDATE components SET identity = NULL WHERE id = ?1", [id])?;
+            drop_if_unheld(tx, &[id])?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets the derived files that are this object.
+pub fn forget_derived_as(tx: &Transaction<'_>, object: &FileDigest) -> rusqlite::Result<()> {
+    tx.execute("DELETE FROM derived WHERE substr(object, 1, 32) = ?1", [object.as_bytes().as_slice()]).map(drop)
 }
 
 /// The objects that the ready environment of a key holds, with their sizes.

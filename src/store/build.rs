@@ -51,8 +51,17 @@ pub(super) struct Order<'a> {
     pub stay: &'a [String],
     /// Lock again although the spec became an environment before.
     pub relock: bool,
-    /// Build again although the key's environment stands.
-    pub rebuild: bool,
+    /// Make it again although the key's environment stands; none: what stands will do.
+    pub anew: Option<Anew>,
+}
+
+/// How an environment is made again that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Anew {
+    /// Of what is known, the rest installed.
+    Assembled,
+    /// All of it installed.
+    Installed,
 }
 
 impl Order<'_> {
@@ -73,7 +82,10 @@ impl Store {
     /// Builds the environment of a lock. The caller holds its key's guard and a build slot.
     pub(super) fn build(&self, order: &Order<'_>, workshop: &Workshop<'_>, key: &EnvKey, lock: &Lock) -> Result<Built> {
         self.require_room()?;
-        let mut plan = if order.rebuild { Plan::install_all(lock) } else { self.plan(lock, order.interpreter)? };
+        let mut plan = match order.anew {
+            Some(Anew::Installed) => Plan::install_all(lock),
+            _ => self.plan(lock, order.interpreter)?,
+        };
         loop {
             let unpublished = Unpublished::begin(self, key)?;
             match self.attempt(order, workshop, lock, key, &plan, &unpublished) {
@@ -208,7 +220,7 @@ impl Store {
         Ok(*self.0.link_mode.get_or_init(|| mode))
     }
 
-    fn hold_objects(&self, deadline: Instant, cancel: &Cancel) -> Result<Guard> {
+    pub(super) fn hold_objects(&self, deadline: Instant, cancel: &Cancel) -> Result<Guard> {
         Guard::take(self.0.layout.guard_objects(), Mode::Shared, deadline, cancel, &|_, _| ())
     }
 }

@@ -78,7 +78,7 @@ impl Store {
 
     /// The guard that keeps everybody else from linking objects. None: builders did not let go in time; the next run
     /// does it.
-    fn objects_alone(&self, cancel: &Cancel) -> Result<Option<Guard>> {
+    pub(super) fn objects_alone(&self, cancel: &Cancel) -> Result<Option<Guard>> {
         let path = self.0.layout.guard_objects();
         match Guard::take(path, Mode::Exclusive, Instant::now() + PATIENCE, cancel, &|_, _| ()) {
             Ok(guard) => Ok(Some(guard)),

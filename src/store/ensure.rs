@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::Store;
 use super::bind::Binding;
-use super::build::Order;
+use super::build::{Anew, Order};
 use super::make::Made;
 use super::report::{Cause, Change, Ensured, Likeness, Outcome};
 use super::resolve::EnvHandle;
@@ -254,7 +254,7 @@ impl Store {
             like: request.ask.like.as_deref(),
             stay: &stay,
             relock: request.ask.upgrade,
-            rebuild: request.ask.rebuild,
+            anew: request.ask.rebuild.then_some(Anew::Installed),
         };
         loop {
             let made =

@@ -55,7 +55,7 @@ impl Store {
     }
 
     fn make_declared(&self, order: &Order<'_>) -> Result<Made> {
-        let again = order.relock || order.rebuild || order.like.is_some();
+        let again = order.relock || order.anew.is_some() || order.like.is_some();
         let (spec, interpreter) = (order.spec.digest(), order.interpreter.digest());
         let find = || -> Result<Option<EnvRow>> {
             if again {
@@ -139,7 +139,7 @@ impl Store {
 
     fn make_given(&self, order: &Order<'_>, lock: &Lock) -> Result<Made> {
         let key = lock.env_key(&order.interpreter.identity);
-        if !order.rebuild
+        if order.anew.is_none()
             && let Some(made) = self.shared(self.existing(&key)?)?
         {
             return Ok(made);
@@ -152,7 +152,7 @@ impl Store {
     fn make_locked(&self, order: &Order<'_>, workshop: &Workshop, lock: &Lock) -> Result<Made> {
         let key = lock.env_key(&order.interpreter.identity);
         let find = || -> Result<Option<EnvRow>> {
-            let env = if order.rebuild { None } else { self.existing(&key)? };
+            let env = if order.anew.is_some() { None } else { self.existing(&key)? };
             if let Some(env) = &env
                 && order.is_alias()
             {

@@ -2,7 +2,7 @@
 //!
 //! One verb a file: [`open`], [`ensure`], [`make`], [`build`], [`bind`], [`resolve`], [`remove`], [`gc`] (which
 //! condemns and [`sweep`]s), [`reindex`], [`inspect`], [`logs`], [`export`], [`checkout`],
-//! [`history`], [`rollback`], [`doctor`], `seal`. The store alone knows both names on disk and the
+//! [`history`], [`rollback`], [`doctor`], `seal`, [`verify`] (which repairs too). The store alone knows both names on disk and the
 //! index; what is below it knows one of the two.
 
 mod assemble;
@@ -32,12 +32,14 @@ pub mod pin;
 mod publish;
 pub mod reindex;
 pub mod remove;
+mod repair;
 pub mod report;
 pub mod resolve;
 pub mod rollback;
 mod running;
 pub mod runtime;
 mod seal;
+mod survey;
 pub mod sweep;
 mod trim_cache;
 pub mod upgrade;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::Store;
 use super::bind::Binding;
-use super::build::Order;
+use super::build::{Anew, Order};
 use super::ensure::{Progress, changes};
 use super::make::Made;
 use super::report::{Cause, Outcome, RolledBack};
@@ -69,7 +69,7 @@ enum Way {
     /// It stands, and its interpreter too.
     Stands(Box<EnvRow>),
     /// It is made again of its lock.
-    Again { lock: Lock, interpreter: Box<Interpreter>, outcome: Outcome, rebuild: bool },
+    Again { lock: Lock, interpreter: Box<Interpreter>, outcome: Outcome, anew: Option<Anew> },
 }
 
 impl Store {
@@ -142,7 +142,7 @@ impl Store {
         let lock = self.kept_lock_of(&target.lock, self.runtime(interpreter.identity.runtime)?)?;
         let plan = self.plan(&lock, &interpreter)?;
         let outcome = if plan.is_assembly() { Outcome::Assembled } else { Outcome::Built };
-        Ok(Way::Again { lock, interpreter: Box::new(interpreter), outcome, rebuild: env.is_some() })
+        Ok(Way::Again { lock, interpreter: Box::new(interpreter), outcome, anew: env.map(|_| Anew::Assembled) })
     }
 
     /// The interpreter a generation was made for: where it was, else wherever one of the same identity stands.
@@ -174,16 +174,16 @@ impl Store {
     }
 
     fn bring_back(&self, way: &Way, spec: &Spec, ask: &Rollback, cancel: &Cancel) -> Result<Made> {
-        let (lock, interpreter, rebuild) = match way {
+        let (lock, interpreter, anew) = match way {
             Way::Stands(env) => {
                 if let Some(made) = self.shared(Some(env.as_ref().clone()))? {
                     return Ok(made);
                 }
                 let runtime = self.runtime(env.interpreter.identity.runtime)?;
                 let lock = self.kept_lock_of(&env.lock, runtime)?;
-                (lock, env.interpreter.clone(), false)
+                (lock, env.interpreter.clone(), None)
             }
-            Way::Again { lock, interpreter, rebuild, .. } => (lock.clone(), interpreter.as_ref().clone(), *rebuild),
+            Way::Again { lock, interpreter, anew, .. } => (lock.clone(), interpreter.as_ref().clone(), *anew),
         };
         let settings = &self.0.settings.install;
         let progress = |what: &str| {
@@ -202,7 +202,7 @@ impl Store {
             like: None,
             stay: &[],
             relock: false,
-            rebuild,
+            anew,
         })
     }
 

@@ -30,9 +30,9 @@ impl Store {
     /// holds `guards/gc`, or is about to delete what it just unbound.
     pub(super) fn sweep(&self, env: &EnvRow) -> Result<Swept> {
         let layout = &self.0.layout;
-        let dir = layout.env(&env.name);
-        let exclusive = Lease::try_exclusive(&layout.lease(&env.name))?;
-        if exclusive.is_none() && dir.exists() {
+        let lease = layout.lease(&env.name);
+        let exclusive = Lease::try_exclusive(&lease)?;
+        if exclusive.is_none() && lease.exists() {
             return Ok(Swept::Leased);
         }
         let op = "mark an environment";

@@ -107,7 +107,7 @@ impl Store {
             like: None,
             stay: &stay,
             relock: true,
-            rebuild: false,
+            anew: None,
         })?;
         let env = lock.env_key(&interpreter.identity);
         let (from, standing) = self.0.index.read("look up an environment", |db| {

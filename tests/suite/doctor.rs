@@ -146,8 +146,8 @@ fn changed_files_are_told() {
     let (level, message, hint) = one(&world.json(["doctor", "pack"]), "file_damaged");
     assert_eq!(level, "damage");
     assert!(message.contains("alpha/data.txt` has 3 bytes instead of 10"), "{message}");
-    assert!(hint.contains("ensure --rebuild pack"), "{hint}");
-    world.ok(["ensure", "--rebuild", "pack"]);
+    assert!(hint.contains("verify pack --repair"), "{hint}");
+    world.ok(["verify", "pack", "--repair"]);
     assert_eq!(world.run(["doctor", "pack"]).code, 0);
 }
 

@@ -21,6 +21,7 @@ mod links;
 mod objects;
 mod readers;
 mod real_index;
+mod repair;
 mod rollback;
 mod roots;
 mod seal;

@@ -43,6 +43,10 @@ pub struct Verify {
     /// Read every byte
     #[arg(long)]
     pub full: bool,
+
+    /// Make anew what is damaged, beside it, and move the damaged to quarantine
+    #[arg(long)]
+    pub repair: bool,
 }
 
 /// `doctor`.

@@ -66,6 +66,8 @@ fn good_lines() {
         "doctor aws.s3",
         "du --all",
         "verify aws.s3 --full",
+        "verify --repair",
+        "verify env:abcdefgh --full --repair",
         "config show --format json",
         "completions bash",
     ] {

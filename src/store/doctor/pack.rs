@@ -1,10 +1,7 @@
 //! `doctor PACK`: everything that stands between a pack and its imports.
 
-use std::collections::BTreeMap;
-
 use super::super::Store;
 use super::super::finding::{Finding, Level};
-use super::super::report::Verified;
 use super::super::resolve::EnvHandle;
 use super::super::runtime::Exam;
 use crate::cancel::Cancel;
@@ -90,20 +87,18 @@ impl Store {
 
     /// Compares its files with the manifest, which is the answer where it could be read.
     fn walk(&self, pack: &PackRef, handle: &EnvHandle, findings: &mut Vec<Finding>) -> Result<Option<Manifest>> {
-        let mut done = Verified::default();
-        let manifest =
-            self.verify_env(&handle.bound().env, std::slice::from_ref(pack), false, &mut BTreeMap::new(), &mut done)?;
-        let damaged = done.findings.len();
-        if damaged == 0 {
-            let message = format!("its {} files are as they were published", done.files);
+        let survey = self.survey(&handle.bound().env, false)?;
+        let damaged = survey.damage.len();
+        if let Some(manifest) = survey.manifest.as_ref().filter(|_| damaged == 0) {
+            let message = format!("its {} files are as they were published", manifest.files());
             findings.push(Finding::new("files", Level::Ok, message));
         }
-        findings.extend(done.findings.into_iter().take(NAMED));
+        findings.extend(survey.findings(std::slice::from_ref(pack)).take(NAMED));
         if damaged > NAMED {
             let message = format!("{} more files are not as they were published", damaged - NAMED);
             findings.push(Finding::new("file_damaged", Level::Damage, message));
         }
-        Ok(manifest)
+        Ok(survey.manifest)
     }
 }
 
