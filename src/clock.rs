@@ -1,11 +1,20 @@
 //! The time, asked for in one place so that tests can move it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 /// Tells the time. The library asks no other source.
 pub trait Clock: Send + Sync + std::fmt::Debug {
     /// The time now, UTC.
     fn now(&self) -> Timestamp;
+
+    /// How long the machine has been up, sleep included: what nobody sets. None: it cannot be told.
+    fn uptime(&self) -> Option<Duration> {
+        let text = std::fs::read_to_string("/proc/uptime").ok()?;
+        let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
 }
 
 /// The system's clock.

@@ -18,6 +18,9 @@ const MANIFEST_SUFFIX: &str = ".json.gz";
 /// The lock file inside each environment that leases are taken on.
 pub const LEASE: &str = ".lease";
 
+/// The name of the file that keeps room for the collector.
+pub const BALLAST: &str = "ballast";
+
 /// The directories under the root, made at creation. The second field: whether readers of another uid look in.
 pub const DIRECTORIES: [(&str, bool); 13] = [
     ("bindings", true),
@@ -114,6 +117,11 @@ impl Layout {
     /// `store.json`: format, id, creation. Written last at creation.
     pub fn store_json(&self) -> PathBuf {
         self.root.join("store.json")
+    }
+
+    /// Room set aside for the collector.
+    pub fn ballast(&self) -> PathBuf {
+        self.root.join(BALLAST)
     }
 
     /// The SQLite index.
@@ -219,6 +227,12 @@ impl Layout {
     /// The log of locking one spec for one interpreter, and of what was built for it.
     pub fn log_of(&self, spec: &SpecDigest, interpreter: &InterpreterDigest) -> PathBuf {
         let guard = self.guard_spec(spec, interpreter);
+        self.log(&guard.file_name().unwrap_or_default().to_string_lossy())
+    }
+
+    /// The log of making one environment again of its lock.
+    pub fn log_of_env(&self, stem: &str) -> PathBuf {
+        let guard = self.guard_env(stem);
         self.log(&guard.file_name().unwrap_or_default().to_string_lossy())
     }
 

@@ -348,7 +348,8 @@ Exit code 5: there is no such pack.";
 pub const GC: &str = "\
 Collects what nothing keeps: what interrupted builds left, what the installer keeps of artifacts that are components, the cache where \
 it is above its limit, then environments that no pack, no retained generation and no running process keeps, then components that no \
-environment holds and objects that nothing names. What is in use is never touched. Bytes are those that became free.";
+environment holds and objects and locks that nothing names; also logs and what is in quarantine after 30 days. What is in use is never touched. Bytes are those that \
+became free. After a build it runs by itself, once a day at most, when `gc.max_size` or `gc.min_free` is passed.";
 
 /// `gc --help`, below.
 pub const GC_AFTER: &str = "\

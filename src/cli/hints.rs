@@ -42,7 +42,9 @@ pub fn hint(failure: &Failure) -> Option<String> {
                 );
             }
             Error::Corrupt { .. } => {
-                let again = failure.pack.as_ref().map(|pack| format!("`envstore ensure {pack}` makes it again; "));
+                let again = failure.pack.as_ref().map(|pack| {
+                    format!("`envstore ensure {pack}` makes again what is gone, `envstore verify {pack} --repair` what is damaged; ")
+                });
                 return Some(again.unwrap_or_default() + "`envstore doctor` looks for more damage");
             }
             Error::FailedBefore { .. } => {

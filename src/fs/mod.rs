@@ -10,5 +10,6 @@ pub mod parallel;
 pub mod probe;
 pub mod read;
 pub mod remove;
+pub mod reserve;
 pub mod scan;
 pub mod size;

@@ -1,7 +1,7 @@
 //! Asking a filesystem whether it can hold a store, by trying: never by its name.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::fs::{durable, lock};
@@ -51,6 +51,14 @@ pub fn space(path: &Path) -> Result<Space> {
         // Filesystems without a fixed number (btrfs) say 0 of 0.
         free_inodes: (stat.files() > 0).then(|| stat.files_available()),
     })
+}
+
+/// Where the filesystem that holds a path is mounted, as far as device numbers tell.
+pub fn mount_point(path: &Path) -> Option<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let device = |path: &Path| fs::metadata(path).ok().map(|meta| meta.dev());
+    let here = device(path)?;
+    path.ancestors().take_while(|above| device(above) == Some(here)).last().map(Path::to_owned)
 }
 
 /// What is left on a filesystem.

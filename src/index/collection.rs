@@ -1,10 +1,12 @@
 //! Which environments have no root, and what was noted of the past.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{Index, envs};
-use crate::digest::{InterpreterDigest, SpecDigest};
+use crate::digest::{InterpreterDigest, LockDigest, SpecDigest};
 use crate::error::Result;
 use crate::index::EnvRow;
 
@@ -76,8 +78,25 @@ pub fn is_referenced(db: &Connection, env: i64) -> rusqlite::Result<bool> {
     .query_row([env], |row| row.get(0))
 }
 
+/// Every lock that an environment or a generation names.
+pub fn named_locks(db: &Connection) -> rusqlite::Result<HashSet<LockDigest>> {
+    db.prepare("SELECT lock FROM envs UNION SELECT lock FROM bindings")?
+        .query_map([], |row| super::parsed(row, "lock"))?
+        .collect()
+}
+
+/// Every declaration that a pack has, or that a pack's environment answers.
+pub fn declared(db: &Connection) -> rusqlite::Result<HashSet<SpecDigest>> {
+    db.prepare(
+        "SELECT spec FROM packs UNION
+         SELECT b.answers FROM packs p JOIN bindings b ON b.pack = p.id AND b.generation = p.generation",
+    )?
+    .query_map([], |row| super::parsed(row, "spec"))?
+    .collect()
+}
+
 /// Every name the index knows in `envs/`, whatever its state.
-pub fn known_names(db: &Connection) -> rusqlite::Result<std::collections::HashSet<String>> {
+pub fn known_names(db: &Connection) -> rusqlite::Result<HashSet<String>> {
     db.prepare("SELECT name FROM envs")?.query_map([], |row| row.get(0))?.collect()
 }
 

@@ -244,6 +244,18 @@ pub fn set_interpreter(tx: &Transaction<'_>, id: i64, interpreter: &Interpreter)
     tx.execute("UPDATE envs SET interpreter = ?2 WHERE id = ?1", params![id, row]).map(drop)
 }
 
+/// The boot in which an environment was last looked at.
+pub fn looked_at_in(db: &Connection, id: i64) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT boot FROM looked_at WHERE env = ?1")?.query_row([id], |row| row.get(0)).optional()
+}
+
+/// Notes the boot in which an environment was published, or looked at.
+pub fn set_looked_at(tx: &Transaction<'_>, id: i64, boot: &str) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT OR REPLACE INTO looked_at (env, boot) VALUES (?1, ?2)")?
+        .execute(params![id, boot])
+        .map(drop)
+}
+
 /// Deletes a row. Aliases, distributions and holds on components go with it; an edge that still names it makes this fail (I4).
 pub fn delete(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     super::components::touch_of(tx, id)?;

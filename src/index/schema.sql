@@ -45,6 +45,12 @@ CREATE TABLE envs (
 CREATE UNIQUE INDEX envs_ready ON envs (key) WHERE state = 'ready';
 CREATE INDEX envs_key ON envs (key);
 
+-- The boot in which an environment was published, or last found to be as it was.
+CREATE TABLE looked_at (
+  env  INTEGER PRIMARY KEY REFERENCES envs ON DELETE CASCADE,
+  boot TEXT NOT NULL
+) STRICT;
+
 -- The next suffix for an environment's directory: no name is used twice.
 CREATE TABLE names (
   stem TEXT PRIMARY KEY,

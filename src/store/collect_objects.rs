@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Store;
+use super::gc::children;
 use super::report::Collected;
 use crate::cancel::Cancel;
 use crate::component::Component;
 use crate::digest::FileDigest;
 use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
+use crate::fs::remove;
 use crate::guard::Guard;
-use crate::index::{EnvRow, components, sql};
+use crate::index::{EnvRow, collection, components, sql};
 
 /// How long builders may keep a collector waiting.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -29,10 +31,11 @@ impl Store {
         unused_since: Timestamp,
         plan: &[EnvRow],
         is_rehearsal: bool,
+        patience: Duration,
         cancel: &Cancel,
         done: &mut Collected,
     ) -> Result<()> {
-        let Some(_guard) = self.objects_alone(cancel)? else { return Ok(()) };
+        let Some(_guard) = self.objects_alone_within(patience, cancel)? else { return Ok(()) };
         let op = "drop components";
         let look = |tx: &rusqlite::Transaction<'_>| {
             if is_rehearsal {
@@ -56,7 +59,21 @@ impl Store {
             }
             done.freed_by_kind.objects += size;
         }
+        done.freed_by_kind.locks += self.collect_locks(is_rehearsal)?;
         Ok(())
+    }
+
+    /// Removes the locks that no generation and no environment names. The caller holds `guards/objects` exclusive: a build
+    /// holds it from before its lock is written until its row names it.
+    fn collect_locks(&self, is_rehearsal: bool) -> Result<u64> {
+        let named = self.0.index.read("list locks", collection::named_locks)?;
+        let kept: HashSet<_> = named.iter().map(|digest| self.0.layout.lock(digest)).collect();
+        let mut freed = 0;
+        for path in children(&self.0.layout.dir("locks"))?.into_iter().filter(|path| !kept.contains(path)) {
+            freed +=
+                if is_rehearsal { path.metadata().map_or(0, |meta| meta.len()) } else { remove::remove_tree(&path)? };
+        }
+        Ok(freed)
     }
 
     /// Removes what only an environment that is gone held. Returns the bytes that freed.
@@ -69,18 +86,25 @@ impl Store {
             components::forget_derived(tx, &named).map_err(sql(op))?;
             Ok((dropped, named))
         })?;
+        let locks = self.collect_locks(false)?;
         let objects = self.objects()?;
         let files = dropped.iter().flat_map(|component| &component.files);
         let unnamed: HashSet<_> =
             files.filter(|file| !named.contains(&file.digest)).map(|file| (file.digest, file.exec)).collect();
-        unnamed.into_iter().map(|(digest, exec)| objects.remove(&self.0.layout.object(&digest, exec))).sum()
+        let freed: Result<u64> =
+            unnamed.into_iter().map(|(digest, exec)| objects.remove(&self.0.layout.object(&digest, exec))).sum();
+        Ok(freed? + locks)
     }
 
     /// The guard that keeps everybody else from linking objects. None: builders did not let go in time; the next run
     /// does it.
     pub(super) fn objects_alone(&self, cancel: &Cancel) -> Result<Option<Guard>> {
+        self.objects_alone_within(PATIENCE, cancel)
+    }
+
+    fn objects_alone_within(&self, patience: Duration, cancel: &Cancel) -> Result<Option<Guard>> {
         let path = self.0.layout.guard_objects();
-        match Guard::take(path, Mode::Exclusive, Instant::now() + PATIENCE, cancel, &|_, _| ()) {
+        match Guard::take(path, Mode::Exclusive, Instant::now() + patience, cancel, &|_, _| ()) {
             Ok(guard) => Ok(Some(guard)),
             Err(Error::Busy { .. }) => {
                 tracing::warn!("builds are going on all the time: objects are left for the next collection");

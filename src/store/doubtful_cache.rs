@@ -122,6 +122,7 @@ impl Store {
     }
 }
 
-fn boot() -> Result<String> {
+/// The boot this process finds itself in.
+pub(super) fn boot() -> Result<String> {
     fs::read_to_string(BOOT).map_err(Error::io("read", BOOT))
 }

@@ -78,7 +78,7 @@ impl Store {
     }
 
     /// Every kind under the root, each inode once: objects first, so that environments weigh what is theirs alone.
-    fn weigh(&self) -> Result<Usage> {
+    pub(super) fn weigh(&self) -> Result<Usage> {
         let root = self.root();
         let mut names: Vec<_> = Vec::new();
         for entry in fs::read_dir(root).map_err(Error::io("list", root))? {

@@ -274,7 +274,12 @@ impl Store {
                     // What the pack moved to answers for the declaration under this interpreter, for every pack.
                     self.note_alias(&order, &made.env)?;
                 }
-                return self.bound(request, before, bound, made);
+                let is_new = matches!(made.outcome, Outcome::Built | Outcome::Assembled);
+                let ready = self.bound(request, before, bound, made)?;
+                if is_new {
+                    self.collect_if_due(request.cancel);
+                }
+                return Ok(ready);
             }
         }
     }

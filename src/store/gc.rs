@@ -29,6 +29,9 @@ use crate::settings::MinFree;
 /// The name in `meta` of the time before which nothing is condemned.
 pub(super) const GRACE: &str = "collect_after";
 
+/// How long builders may keep a collector waiting.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// What a collection is asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Gc {
@@ -36,7 +39,7 @@ pub struct Gc {
     pub dry_run: bool,
     /// Only what was not used for this long; none: the settings'.
     pub idle: Option<Duration>,
-    /// Stop once the environments without a root fit into this many bytes for all environments.
+    /// Stop once everything under the root fits into this many bytes.
     pub max_size: Option<u64>,
     /// Stop once this much is free.
     pub min_free: Option<MinFree>,
@@ -50,40 +53,97 @@ impl Store {
     /// # Errors
     /// Only where the index or the root cannot be read; what cannot be deleted is kept and reported.
     pub fn gc(&self, ask: &Gc, cancel: &Cancel) -> Result<Collected> {
+        self.collect(ask, PATIENCE, cancel)
+    }
+
+    /// The same, waiting for builders for so long at most.
+    pub(super) fn collect(&self, ask: &Gc, patience: Duration, cancel: &Cancel) -> Result<Collected> {
         self.require_owner("collect")?;
+        // On a full disk first of all: even a guard may need room.
+        self.open_ballast(ask.dry_run)?;
         let Some(_guard) = Guard::try_take(&self.0.layout.guard_gc(), Mode::Exclusive)? else {
             return Ok(Collected { already_running: true, ..Collected::default() });
         };
-        let mut done = Collected::default();
+        let mut done = Collected { mark_only: self.has_clock_jumped()?, ..Collected::default() };
         if !ask.dry_run {
             // Before anything counts as garbage: what a killed process left behind.
             self.follow_links(None)?;
             self.clear_leavings(&mut done)?;
         }
-        if !has_target(ask) || self.missing_bytes(ask)? > 0 {
-            self.trim_cache(self.0.settings.gc.cache_max_size, ask.dry_run, cancel, &mut done)?;
+        let is_wanted = || Ok::<_, Error>(!has_target(ask) || self.missing_bytes(ask)? > 0);
+        if is_wanted()? {
+            self.trim_cache(self.cache_limit(ask)?, ask.dry_run, cancel, &mut done)?;
         }
-        let plan = self.condemn(ask, &mut done.kept)?;
-        done.condemned = plan.len() as u64;
-        if ask.dry_run {
-            let own = plan.iter().map(|env| size::own_bytes(&self.0.layout.env(&env.name)));
-            done.freed_by_kind.environments = own.sum();
-        } else {
-            self.sweep_all(&plan, cancel, &mut done)?;
+        if !done.mark_only {
+            self.expire(ask.dry_run, &mut done)?;
         }
-        if !self.is_in_grace()? && (!has_target(ask) || self.missing_bytes(ask)? > 0) {
-            let unused_since = ago(self.0.clock.now(), self.idle(ask));
-            self.collect_objects(unused_since, &plan, ask.dry_run, cancel, &mut done)?;
-        }
+        self.collect_environments(ask, patience, cancel, &mut done)?;
         let freed = &done.freed_by_kind;
-        done.freed_bytes = freed.environments + freed.objects + freed.staging + freed.trash + freed.cache + freed.logs;
+        done.freed_bytes = [
+            freed.environments,
+            freed.objects,
+            freed.staging,
+            freed.trash,
+            freed.cache,
+            freed.logs,
+            freed.locks,
+            freed.guards,
+            freed.quarantine,
+        ]
+        .iter()
+        .sum();
         done.target_reached = self.missing_bytes(ask)? == 0;
+        if !ask.dry_run {
+            self.note_collection()?;
+            self.close_ballast();
+        }
         Ok(done)
+    }
+
+    /// Environments, then what only they held; round by round until the target is met, for nobody knows beforehand what an environment
+    /// shares.
+    fn collect_environments(&self, ask: &Gc, patience: Duration, cancel: &Cancel, done: &mut Collected) -> Result<()> {
+        loop {
+            let (mut kept, before) = (Kept::default(), done.swept);
+            let plan = self.condemn(ask, done.mark_only, &mut kept)?;
+            kept.components = done.kept.components;
+            done.kept = kept;
+            done.condemned = before + plan.len() as u64;
+            if done.mark_only {
+                return Ok(());
+            }
+            if ask.dry_run {
+                let own = plan.iter().map(|env| size::own_bytes(&self.0.layout.env(&env.name)));
+                done.freed_by_kind.environments = own.sum();
+            } else {
+                self.sweep_all(&plan, cancel, done)?;
+            }
+            if !self.is_in_grace()? && (!has_target(ask) || self.missing_bytes(ask)? > 0) {
+                // Short of room even young components go: what they are made of can be fetched again.
+                let unused_since =
+                    if has_target(ask) { Timestamp::MAX } else { ago(self.0.clock.now(), self.idle(ask)) };
+                self.collect_objects(unused_since, &plan, ask.dry_run, patience, cancel, done)?;
+            }
+            let is_over = ask.dry_run || !has_target(ask) || done.swept == before;
+            if is_over || self.missing_bytes(ask)? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What the cache may hold: less than its limit where room is short.
+    fn cache_limit(&self, ask: &Gc) -> Result<u64> {
+        let limit = self.0.settings.gc.cache_max_size;
+        if !has_target(ask) {
+            return Ok(limit);
+        }
+        let now = size::own_bytes(&self.0.layout.dir("cache"));
+        Ok(limit.min(now.saturating_sub(self.missing_bytes(ask)?)))
     }
 
     /// The first step: what has no root and was idle long enough, least recently used first, until the target is met. One
     /// transaction looks and marks (I4); a dry run rolls it back.
-    fn condemn(&self, ask: &Gc, kept: &mut Kept) -> Result<Vec<EnvRow>> {
+    fn condemn(&self, ask: &Gc, mark_only: bool, kept: &mut Kept) -> Result<Vec<EnvRow>> {
         let settings = &self.0.settings.gc;
         let now = self.0.clock.now();
         let idle = self.idle(ask);
@@ -95,10 +155,13 @@ impl Store {
         let mut wanted = if has_target(ask) { self.missing_bytes(ask)? } else { u64::MAX };
         let op = "condemn environments";
         let look = |tx: &rusqlite::Transaction<'_>| {
-            collection::release_old_generations(tx, keep).map_err(sql(op))?;
-            for name in roots::expire_pins(tx, now).map_err(sql(op))? {
-                if !ask.dry_run {
-                    PinFile::remove(&self.0.layout, &name)?;
+            // With a clock that jumped nothing counts as over.
+            if !mark_only {
+                collection::release_old_generations(tx, keep).map_err(sql(op))?;
+                for name in roots::expire_pins(tx, now).map_err(sql(op))? {
+                    if !ask.dry_run {
+                        PinFile::remove(&self.0.layout, &name)?;
+                    }
                 }
             }
             let mut plan = Vec::new();
@@ -157,13 +220,10 @@ impl Store {
     }
 
     /// How many bytes must still go until the target is met.
-    fn missing_bytes(&self, ask: &Gc) -> Result<u64> {
+    pub(super) fn missing_bytes(&self, ask: &Gc) -> Result<u64> {
         let over = match ask.max_size {
             None => 0,
-            Some(limit) => {
-                let all = self.0.index.read("list environments", collection::candidates)?;
-                all.iter().map(|candidate| candidate.env.bytes).sum::<u64>().saturating_sub(limit)
-            }
+            Some(limit) => self.weigh()?.total_bytes.saturating_sub(limit),
         };
         let short = match ask.min_free {
             None => 0,
@@ -254,7 +314,7 @@ fn ago(now: Timestamp, span: Duration) -> Timestamp {
     SignedDuration::try_from(span).ok().and_then(|span| now.checked_sub(span).ok()).unwrap_or(Timestamp::MIN)
 }
 
-fn children(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
+pub(super) fn children(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
     let listed = fs::read_dir(dir).map_err(Error::io("list", dir))?;
     listed.map(|entry| entry.map(|entry| entry.path()).map_err(Error::io("list", dir))).collect()
 }

@@ -37,7 +37,8 @@ impl Store {
         let mut made = match order.given {
             Some(lock) => self.make_given(order, lock),
             None => self.make_declared(order),
-        }?;
+        }
+        .map_err(|error| self.with_what_is_missing(error))?;
         self.recognise(&mut made.env, order.interpreter)?;
         Ok(made)
     }
@@ -52,6 +53,14 @@ impl Store {
             env.interpreter = interpreter.clone();
         }
         Ok(())
+    }
+
+    /// A full filesystem says of itself only that it is full: what is missing, and where, is worth more.
+    fn with_what_is_missing(&self, error: Error) -> Error {
+        match self.require_room() {
+            Err(missing @ Error::NoSpace { .. }) if error.kind() == Kind::NoSpace => missing,
+            _ => error,
+        }
     }
 
     fn make_declared(&self, order: &Order<'_>) -> Result<Made> {
@@ -196,6 +205,7 @@ impl Store {
             self.mark_gone(&env)?;
             return Ok(None);
         };
+        self.look_after_boot(&env)?;
         Ok(Some(Made { env, lease, outcome: Outcome::Shared, log: None }))
     }
 

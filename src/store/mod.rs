@@ -5,17 +5,22 @@
 //! [`history`], [`rollback`], [`doctor`], `seal`, [`verify`] (which repairs too). The store alone knows both names on disk and the
 //! index; what is below it knows one of the two.
 
+mod after_boot;
 mod assemble;
+mod ballast;
 pub mod bind;
 pub mod build;
 pub mod checkout;
+mod clock_jump;
 mod collect_objects;
 pub mod diff;
 pub mod doctor;
 mod doubtful_cache;
 pub mod du;
+mod due;
 pub mod ensure;
 pub mod events;
+mod expire;
 pub mod export;
 pub mod finding;
 mod floor;
@@ -48,8 +53,9 @@ pub mod who_uses;
 pub mod why;
 mod workshop;
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub use ensure::{Ensure, EnsureError, Ready};
 pub use gc::Gc;
@@ -62,7 +68,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::fs::link::LinkMode;
 use crate::index::{Access, Index};
-use crate::layout::Layout;
+use crate::layout::{EnvName, Layout};
 use crate::settings::Settings;
 use crate::spec::RuntimeKind;
 use runtime::Runtime;
@@ -85,6 +91,8 @@ struct Inner {
     runtimes: Vec<Arc<dyn Runtime>>,
     clock: Arc<dyn Clock>,
     recovered: Option<report::Reindexed>,
+    /// Environments that this process has leased.
+    used: Mutex<HashSet<EnvName>>,
     /// How objects are put into environments, once it was tried.
     link_mode: OnceLock<LinkMode>,
 }

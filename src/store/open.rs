@@ -6,12 +6,12 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Inner, Store, reindex};
+use super::{Inner, Store, ballast, reindex};
 use crate::cancel::Cancel;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
@@ -19,7 +19,7 @@ use crate::fs::lock::Mode;
 use crate::fs::{durable, probe};
 use crate::guard::Guard;
 use crate::index::{Access, Index};
-use crate::layout::{DIRECTORIES, FORMAT, Layout};
+use crate::layout::{BALLAST, DIRECTORIES, FORMAT, Layout};
 use crate::settings::Settings;
 use crate::store::runtime::Runtime;
 use crate::store_file::StoreFile;
@@ -133,6 +133,7 @@ impl Builder {
             runtimes: self.runtimes,
             clock: self.clock,
             recovered,
+            used: Mutex::default(),
             link_mode: OnceLock::new(),
         })))
     }
@@ -184,6 +185,7 @@ fn create(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result<(
             // `store.json`: another process created the store since we looked.
             name != "store.json"
                 && name != "lost+found"
+                && name != BALLAST
                 && !DIRECTORIES.iter().any(|(d, _)| d == name)
                 && !name.starts_with("index.db")
                 && !name.starts_with(".probe")
@@ -225,6 +227,11 @@ fn populate(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result
         let _ = fs::remove_file(file);
     }
     Index::create(layout, 0o644)?;
+    // What a collector of a full disk cannot make any more.
+    for guard in [layout.guard_gc(), layout.guard_objects(), layout.guard_cache(), layout.guard_links()] {
+        Guard::try_take(&guard, Mode::Shared)?;
+    }
+    ballast::make(layout)?;
     let store = StoreFile { format: FORMAT, id: new_id(root)?, created_at: clock.now(), sealed: false };
     durable::sync_filesystem(root)?;
     store.write(layout)

@@ -9,12 +9,14 @@ use std::fs::{self, DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 
 use super::Store;
+use super::clock_jump::CLOCK;
+use super::doubtful_cache::boot;
 use super::runtime::DerivedFile;
 use crate::digest::EnvKey;
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
 use crate::fs::{durable, probe, remove};
-use crate::index::{EnvRow, NewEnv, components, envs, sql};
+use crate::index::{EnvRow, NewEnv, collection, components, envs, sql};
 use crate::layout::{EnvName, Layout};
 use crate::lease::Lease;
 use crate::manifest::Manifest;
@@ -40,6 +42,8 @@ impl Store {
     /// there is one.
     pub(super) fn insert(&self, manifest: &Manifest, derived: &[DerivedFile]) -> Result<EnvRow> {
         let op = "publish an environment";
+        let boot = boot();
+        let clock = self.reading().to_string();
         self.0.index.write(op, |tx| {
             envs::retire(tx, &manifest.key).map_err(sql(op))?;
             let id = insert_row(tx, manifest).map_err(sql(op))?;
@@ -47,6 +51,10 @@ impl Store {
             if !manifest.given {
                 envs::set_alias(tx, &manifest.spec.digest(), &manifest.interpreter.digest(), id).map_err(sql(op))?;
             }
+            if let Ok(boot) = &boot {
+                envs::set_looked_at(tx, id, boot).map_err(sql(op))?;
+            }
+            collection::set_meta(tx, CLOCK, &clock).map_err(sql(op))?;
             for made in derived {
                 let at = manifest.entries.binary_search_by(|entry| entry.path.as_str().cmp(&made.path));
                 if let Some(file) = at.ok().and_then(|at| manifest.entries[at].file()) {
@@ -63,10 +71,16 @@ impl Store {
     pub(super) fn require_room(&self) -> Result<()> {
         let path = self.0.layout.root();
         let space = probe::space(path)?;
+        let at =
+            probe::mount_point(path).map(|point| format!(", mounted at `{}`", point.display())).unwrap_or_default();
         let reason = if space.free_bytes < LEAST_BYTES {
-            format!("{} bytes are free, a build begins with at least {LEAST_BYTES}", space.free_bytes)
+            format!(
+                "{} bytes are free on its filesystem{at}, a build begins with at least {LEAST_BYTES}",
+                space.free_bytes
+            )
         } else if space.free_inodes.is_some_and(|n| n < LEAST_INODES) {
-            format!("{} inodes are free, a build begins with at least {LEAST_INODES}", space.free_inodes.unwrap_or(0))
+            let free = space.free_inodes.unwrap_or(0);
+            format!("{free} inodes are free on its filesystem{at}, a build begins with at least {LEAST_INODES}")
         } else {
             return Ok(());
         };

@@ -3,10 +3,12 @@
 use super::report::Removed;
 use super::sweep::Swept;
 use super::{Store, in_use};
+use crate::digest::SpecDigest;
 use crate::error::Result;
 use crate::fs::lock::Mode;
+use crate::fs::remove;
 use crate::guard::Guard;
-use crate::index::{EnvRow, State, collection, components, envs, sql};
+use crate::index::{EnvRow, State, bindings, collection, components, envs, interpreters, sql};
 use crate::pack::PackRef;
 
 impl Store {
@@ -18,6 +20,7 @@ impl Store {
     pub fn remove(&self, pack: &PackRef, keep_history: bool) -> Result<Removed> {
         self.require_owner("remove a pack")?;
         let mut removed = Removed { pack: pack.clone(), env_removed: false, freed_bytes: 0 };
+        let logs = self.logs_of(pack)?;
         if let Some(env) = self.unbind(pack, keep_history)? {
             let held = self.0.index.read("look up components", |db| components::of_env(db, env.id))?;
             if let Swept::Gone(freed) = self.collect_at_once(&env)? {
@@ -26,10 +29,30 @@ impl Store {
                 // A history may be taken up again: then its components can be linked.
                 if !keep_history {
                     removed.freed_bytes += self.collect_objects_of(&held)?;
+                    removed.freed_bytes += self.remove_logs(&logs)?;
+                    removed.freed_bytes += remove::remove_tree(&self.0.layout.log_of_env(env.name.stem()))?;
                 }
             }
         }
         Ok(removed)
+    }
+
+    /// The declarations under which logs of a pack may stand.
+    fn logs_of(&self, pack: &PackRef) -> Result<Vec<SpecDigest>> {
+        self.0.index.read("look up a declaration", |db| {
+            let declared = bindings::find_pack(db, pack)?.map(|row| row.spec);
+            let answered = bindings::resolve(db, pack)?.map(|bound| bound.answers);
+            Ok(declared.into_iter().chain(answered).collect())
+        })
+    }
+
+    /// Removes the logs of declarations that no pack has.
+    fn remove_logs(&self, of: &[SpecDigest]) -> Result<u64> {
+        let (declared, known) =
+            self.0.index.read("list declarations", |db| Ok((collection::declared(db)?, interpreters::digests(db)?)))?;
+        let gone = of.iter().filter(|spec| !declared.contains(spec));
+        let logs = gone.flat_map(|spec| known.iter().map(|interpreter| self.0.layout.log_of(spec, interpreter)));
+        logs.map(|log| remove::remove_tree(&log)).sum()
     }
 
     /// Condemns and sweeps one environment, unless a collector is at work (which will find it) or anything keeps it.

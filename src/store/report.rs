@@ -385,6 +385,8 @@ pub struct Collected {
     pub kept: Kept,
     /// Whether the target was met; true without a target.
     pub target_reached: bool,
+    /// Whether the clock jumped since the last build or collection, so that nothing was deleted for its age.
+    pub mark_only: bool,
     /// Whether another collector was at work, so that this one did nothing.
     pub already_running: bool,
 }
@@ -404,6 +406,12 @@ pub struct FreedByKind {
     pub cache: u64,
     /// Logs.
     pub logs: u64,
+    /// Locks that nothing names.
+    pub locks: u64,
+    /// Guards that nobody took for long.
+    pub guards: u64,
+    /// What was damaged a long time ago.
+    pub quarantine: u64,
 }
 
 /// What was kept, by reason: environments, and components that no environment holds.

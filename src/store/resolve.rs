@@ -129,6 +129,10 @@ impl Store {
     pub(super) fn lease(&self, env: &envs::EnvRow) -> Result<Option<Lease>> {
         let Some(lease) = Lease::acquire(&self.0.layout.lease(&env.name))? else { return Ok(None) };
         let ready = self.0.index.read("look up an environment", |db| envs::is_ready(db, env.id))?;
-        Ok(ready.then_some(lease))
+        if !ready {
+            return Ok(None);
+        }
+        self.look_after_boot(env)?;
+        Ok(Some(lease))
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Most tests make their own wheels and work offline; `real_index` asks the package index and says loudly when it does not.
 
+mod after_boot;
 mod campaign;
 mod collect;
 mod commands;
@@ -15,6 +16,7 @@ mod filesystems;
 mod index;
 mod installers;
 mod interpreters;
+mod ladder;
 mod leave;
 mod like;
 mod links;

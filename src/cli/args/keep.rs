@@ -20,7 +20,7 @@ pub struct Gc {
     #[arg(long, value_name = "D", value_parser = units::parse_duration)]
     pub idle: Option<Duration>,
 
-    /// Collect until the store is at most this big, e.g. `20G` (10^9), `20GiB` (2^30)
+    /// Collect until everything under the root is at most this big, e.g. `20G` (10^9), `20GiB` (2^30)
     #[arg(long, value_name = "S", value_parser = units::parse_size)]
     pub max_size: Option<u64>,
 

@@ -50,6 +50,9 @@ fn human(text: &mut String, collected: &Collected, dry_run: bool, paint: Paint) 
         ("trash", kinds.trash),
         ("cache", kinds.cache),
         ("logs", kinds.logs),
+        ("locks", kinds.locks),
+        ("guards", kinds.guards),
+        ("quarantine", kinds.quarantine),
     ] {
         if bytes > 0 {
             let _ = writeln!(text, "  {name:<13} {:>10}", units::bytes(bytes));
@@ -69,6 +72,10 @@ fn human(text: &mut String, collected: &Collected, dry_run: bool, paint: Paint) 
     .collect();
     if !reasons.is_empty() {
         let _ = writeln!(text, "kept: {}", reasons.join(", "));
+    }
+    if collected.mark_only {
+        let told = "the clock jumped since the last build or collection: environments were only marked; the next collection deletes them";
+        let _ = writeln!(text, "{}", paint.yellow(told));
     }
     if !collected.target_reached {
         let _ = writeln!(text, "{}", paint.yellow("the target was not reached"));

@@ -71,8 +71,10 @@ impl World {
 
     /// Writes the configuration: offline, wheels from this world's directory, and `more` (TOML) behind it.
     pub fn configure(&self, more: &str) {
+        // Whatever is free here, nothing is collected by itself.
+        let calm = if more.contains("[gc]") { "" } else { "[gc]\nmin_free = \"0\"\n" };
         let text = format!(
-            "[install]\noffline = true\nfind_links = [{:?}]\n[python]\ndefault = {:?}\n{more}",
+            "[install]\noffline = true\nfind_links = [{:?}]\n{calm}[python]\ndefault = {:?}\n{more}",
             self.wheels(),
             self.python
         );
