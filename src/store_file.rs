@@ -1,4 +1,8 @@
 //! [`StoreFile`]: `store.json`, which says what a directory is: a store, of which format, sealed or not.
+//!
+//! # Compatibility
+//! A release reads its own format and the one before it, each by its own reader, and writes into a store what its format says. `migrate` alone
+//! changes a format.
 
 use std::fs;
 
@@ -8,6 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::fs::durable;
 use crate::layout::{FORMAT, Layout};
+
+/// Makes the words of this release of the bytes of one format.
+type Reader = fn(&[u8]) -> serde_json::Result<StoreFile>;
+
+/// The formats that this release reads, oldest first. There is none before the first.
+const READERS: &[(u32, Reader)] = &[(1, |text| serde_json::from_slice(text))];
 
 /// `store.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,7 +55,13 @@ impl StoreFile {
         if found > FORMAT {
             return Err(Error::UnsupportedFormat { path: layout.root().to_owned(), found, known: FORMAT });
         }
-        serde_json::from_slice(&text).map(Some).map_err(corrupt)
+        let reader = READERS.iter().find(|(format, _)| *format == found).map(|(_, reader)| reader);
+        let reader = reader.ok_or_else(|| {
+            let oldest = READERS[0].0;
+            let reason = format!("its format is {found}, and the oldest that this release reads is {oldest}");
+            Error::Corrupt { path: path.clone(), reason }
+        })?;
+        reader(&text).map(Some).map_err(corrupt)
     }
 
     /// Replaces it, durably.
@@ -53,5 +69,29 @@ impl StoreFile {
         let text = serde_json::to_vec_pretty(self)
             .map_err(|error| Error::Corrupt { path: layout.store_json(), reason: error.to_string() })?;
         durable::write(&layout.dir("staging"), &layout.store_json(), &text, 0o644)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_format_and_at_most_one_before_it_are_read() {
+        let formats: Vec<u32> = READERS.iter().map(|(format, _)| *format).collect();
+        let expected: Vec<u32> = (FORMAT.saturating_sub(1).max(1)..=FORMAT).collect();
+        assert_eq!(formats, expected);
+    }
+
+    #[test]
+    fn a_format_that_never_was_is_damage_and_a_newer_one_is_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new(dir.path());
+        let write = |format: u32| {
+            fs::write(layout.store_json(), format!("{{\"format\": {format}, \"what\": \"else\"}}")).expect("writes");
+            StoreFile::read(&layout)
+        };
+        assert!(matches!(write(0), Err(Error::Corrupt { .. })));
+        assert!(matches!(write(FORMAT + 1), Err(Error::UnsupportedFormat { .. })));
     }
 }

@@ -404,6 +404,18 @@ Example:
 
 Exit code 3: something could not be read and is named.";
 
+/// `migrate --help`, above.
+pub const MIGRATE: &str = "\
+Brings a store of an earlier format to the newest that this release knows. Nothing else changes a format: opening never does, so that a \
+release works beside the previous one on one store. Run it once the previous release is gone. There is one format so far, and nothing to do.";
+
+/// `migrate --help`, below.
+pub const MIGRATE_AFTER: &str = "\
+Example:
+  envstore migrate
+
+Exit code 6: the store has a newer format, or belongs to another user.";
+
 /// `seal --help`, above.
 pub const SEAL: &str = "\
 Lets the store take no more changes: what is in it can be resolved, run, listed and verified by every user who can read it, and nothing under \

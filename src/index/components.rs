@@ -84,6 +84,19 @@ pub fn attach(
     component: &Component,
     at: Timestamp,
 ) -> rusqlite::Result<()> {
+    let id = learn(tx, identity, component, at)?;
+    tx.prepare_cached("INSERT OR IGNORE INTO env_components (env, component) VALUES (?1, ?2)")?
+        .execute([env, id])
+        .map(drop)
+}
+
+/// Records what an artifact became, and returns its row.
+pub fn learn(
+    tx: &Transaction<'_>,
+    identity: Option<&ComponentId>,
+    component: &Component,
+    at: Timestamp,
+) -> rusqlite::Result<i64> {
     let (body, objects) = encoded(component)?;
     let known = identity
         .map(|identity| {
@@ -119,9 +132,7 @@ pub fn attach(
             )?
         }
     };
-    tx.prepare_cached("INSERT OR IGNORE INTO env_components (env, component) VALUES (?1, ?2)")?
-        .execute([env, id])
-        .map(drop)
+    Ok(id)
 }
 
 /// A component whose objects are not all there serves no further environment; those that hold it keep it.

@@ -117,7 +117,7 @@ impl Builder {
         let index = match Index::open(&layout, access) {
             Err(Error::Corrupt { reason, .. }) if access == Access::Owner => {
                 tracing::warn!(%reason, "the index cannot be used and is rebuilt");
-                recovered = Some(reindex::rebuild_if_needed(&layout, self.clock.as_ref())?);
+                recovered = Some(reindex::rebuild_if_needed(&layout, self.clock.as_ref(), &self.runtimes)?);
                 Index::open(&layout, access)?
             }
             opened => opened?,

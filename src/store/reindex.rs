@@ -1,20 +1,22 @@
 //! `reindex`: the index again, from what stands on disk.
 //!
-//! Manifests bring the environments back, binding files the packs with their whole history. Nothing is collected for a week
+//! Manifests bring the environments back with their components and bytecode, binding files the packs with their whole history. Nothing is collected for a week
 //! afterwards (I10): what is not yet back must not be taken for garbage. Events and remembered failures are lost.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use rusqlite::Transaction;
 use walkdir::WalkDir;
 
-use super::Store;
 use super::gc::GRACE;
 use super::publish::insert_row;
 use super::report::{Cause, Finding, Level, Reindexed};
+use super::runtime::Runtime;
+use super::{Store, relearn};
 use crate::binding::BindingFile;
 use crate::cancel::Cancel;
 use crate::clock::Clock;
@@ -39,7 +41,7 @@ impl Store {
     pub fn reindex(&self) -> Result<Reindexed> {
         self.require_owner("rebuild the index")?;
         let _guard = exclusive(&self.0.layout)?;
-        rebuild(&self.0.layout, self.0.clock.as_ref())
+        rebuild(&self.0.layout, self.0.clock.as_ref(), &self.0.runtimes)
     }
 }
 
@@ -49,26 +51,32 @@ pub(super) fn exclusive(layout: &Layout) -> Result<Guard> {
 }
 
 /// Rebuilds an index that could not be opened, unless another process did meanwhile.
-pub(super) fn rebuild_if_needed(layout: &Layout, clock: &dyn Clock) -> Result<Reindexed> {
+pub(super) fn rebuild_if_needed(
+    layout: &Layout,
+    clock: &dyn Clock,
+    runtimes: &[Arc<dyn Runtime>],
+) -> Result<Reindexed> {
     let _guard = exclusive(layout)?;
     match Index::open(layout, Access::Owner) {
         Ok(_) => Ok(Reindexed::default()),
-        Err(Error::Corrupt { .. }) => rebuild(layout, clock),
+        Err(Error::Corrupt { .. }) => rebuild(layout, clock, runtimes),
         Err(error) => Err(error),
     }
 }
 
 /// The caller holds `guards/index` exclusive.
-fn rebuild(layout: &Layout, clock: &dyn Clock) -> Result<Reindexed> {
+fn rebuild(layout: &Layout, clock: &dyn Clock, runtimes: &[Arc<dyn Runtime>]) -> Result<Reindexed> {
     let mut found = Reindexed::default();
-    let manifests = read_all(&layout.dir("manifests"), Manifest::read, &mut found.findings)?;
-    let files = read_all(&layout.dir("bindings"), BindingFile::read, &mut found.findings)?;
-    let pins = read_all(&layout.dir("pins"), Kept::read, &mut found.findings)?;
+    let on_disk = OnDisk {
+        manifests: read_all(&layout.dir("manifests"), Manifest::read, &mut found.findings)?,
+        files: read_all(&layout.dir("bindings"), BindingFile::read, &mut found.findings)?,
+        pins: read_all(&layout.dir("pins"), Kept::read, &mut found.findings)?,
+    };
     // Built beside and renamed, so that a process killed half-way leaves the old one.
     let staging = layout.dir("staging").join(durable::unique("reindex"));
     fs::create_dir(&staging).map_err(Error::io("create", &staging))?;
     let beside = Layout::new(&staging);
-    let result = fill(&beside, layout, clock, manifests, files, pins, &mut found);
+    let result = fill(&beside, layout, clock, runtimes, on_disk, &mut found);
     let result = result.and_then(|()| {
         index::set_aside(layout, &layout.dir("quarantine").join(durable::unique("index")))?;
         for (from, to) in beside.index_files().iter().zip(layout.index_files()) {
@@ -82,13 +90,19 @@ fn rebuild(layout: &Layout, clock: &dyn Clock) -> Result<Reindexed> {
     result.map(|()| found)
 }
 
+/// What was read.
+struct OnDisk {
+    manifests: Vec<Manifest>,
+    files: Vec<BindingFile>,
+    pins: Vec<Kept>,
+}
+
 fn fill(
     beside: &Layout,
     layout: &Layout,
     clock: &dyn Clock,
-    manifests: Vec<Manifest>,
-    files: Vec<BindingFile>,
-    pins: Vec<Kept>,
+    runtimes: &[Arc<dyn Runtime>],
+    OnDisk { manifests, files, pins }: OnDisk,
     found: &mut Reindexed,
 ) -> Result<()> {
     Index::create(beside, 0o644)?;
@@ -98,10 +112,12 @@ fn fill(
     let op = "be rebuilt";
     index.write(op, |tx| {
         for manifest in manifests {
+            relearn::derived(tx, &manifest, runtimes).map_err(sql(op))?;
             if layout.lease(&manifest.name).exists() {
                 bring_back_env(tx, &manifest).map_err(sql(op))?;
                 found.environments += 1;
             } else {
+                relearn::components(tx, &manifest).map_err(sql(op))?;
                 found.findings.push(finding(
                     "environment_missing",
                     format!("`{}` has a manifest but no directory", manifest.name),

@@ -313,6 +313,17 @@ pub struct Sealing {
     pub changed: bool,
 }
 
+/// What `migrate` did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Migrated {
+    /// The store's root.
+    pub path: PathBuf,
+    /// The format it had.
+    pub from: u32,
+    /// The format it has.
+    pub to: u32,
+}
+
 /// What `checkout` made.
 #[derive(Debug, Clone, Serialize)]
 pub struct CheckedOut {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cancel::Cancel;
-use crate::digest::DerivedKey;
+use crate::digest::{DerivedKey, FileDigest};
 use crate::error::Result;
 use crate::fs::read::Content;
 use crate::fs::scan::Known;
@@ -30,6 +30,9 @@ pub trait Runtime: Send + Sync + std::fmt::Debug {
 
     /// Every interpreter found, with the reason for each that cannot be used.
     fn interpreters(&self, memory: &dyn InterpreterMemory) -> Vec<FoundInterpreter>;
+
+    /// What would be derived of files, relative, and of what it is made: nothing is started or read.
+    fn derived_of(&self, interpreter: &Interpreter, sources: &[(&str, FileDigest)]) -> Vec<DerivedFile>;
 
     /// Locks a spec that is not empty.
     fn lock(&self, job: &Job<'_>, spec: &Spec) -> Result<Lock>;

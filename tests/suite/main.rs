@@ -13,6 +13,7 @@ mod environment;
 mod events;
 mod failures;
 mod filesystems;
+mod formats;
 mod index;
 mod installers;
 mod interpreters;

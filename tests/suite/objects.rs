@@ -213,6 +213,26 @@ fn the_index_that_comes_back_knows_the_components() {
 }
 
 #[test]
+fn the_index_that_comes_back_knows_the_bytecode_and_what_stood_in_directories_that_are_gone() {
+    let world = world();
+    world.ok(["ensure", "one", "--with", "gamma"]);
+    let known = || -> Vec<(Vec<u8>, Vec<u8>)> {
+        let db = rusqlite::Connection::open(world.store().join("index.db")).expect("opens");
+        let mut query = db.prepare("SELECT key, object FROM derived ORDER BY key").expect("prepares");
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("reads");
+        rows.collect::<Result<_, _>>().expect("reads")
+    };
+    let before = known();
+    assert!(before.len() >= 3, "one for each source");
+    fs::rename(path_of(&world, "one"), world.path().join("gone")).expect("moves");
+    world.run(["reindex"]);
+    assert_eq!(known(), before);
+    let uv = NotingUv::new(&world);
+    assert_eq!(uv.json(&world, &["ensure", "two", "--with", "alpha"])["outcome"], "assembled");
+    assert_eq!(uv.asked("pip sync"), 0);
+}
+
+#[test]
 fn removing_the_last_user_frees_what_only_it_held() {
     let world = world();
     world.ok(["ensure", "one", "--with", "alpha"]);

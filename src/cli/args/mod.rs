@@ -206,6 +206,9 @@ pub enum Command {
     /// Make the index anew from the store's files
     #[command(long_about = help::REINDEX, after_long_help = help::REINDEX_AFTER)]
     Reindex,
+    /// Bring the store to the newest format this release knows
+    #[command(long_about = help::MIGRATE, after_long_help = help::MIGRATE_AFTER)]
+    Migrate,
     /// Let the store take no more changes, for an image or a read-only mount
     #[command(long_about = help::SEAL, after_long_help = help::SEAL_AFTER)]
     Seal,

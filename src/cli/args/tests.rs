@@ -60,6 +60,7 @@ fn good_lines() {
         "export --all --to cyclonedx -o bills",
         "checkout aws.s3 /tmp/env",
         "gc --idle 12h --max-size 20GiB --min-free 10% --drop-retained --dry-run",
+        "migrate",
         "seal",
         "unseal",
         "doctor",
@@ -112,6 +113,7 @@ fn bad_lines() {
         "gc --idle soon",
         "gc --max-size big",
         "seal aws.s3",
+        "migrate aws.s3",
         "list -q -v",
         "list --format xml",
     ] {

@@ -15,6 +15,7 @@ mod history;
 mod link;
 mod list;
 mod logs;
+mod migrate;
 mod pin;
 mod reindex;
 mod remove;
@@ -65,6 +66,7 @@ pub fn run(context: &Context, command: Command) -> Outcome {
         Command::Du(args) => du::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Reindex => reindex::run(context),
+        Command::Migrate => migrate::run(context),
         Command::Seal => seal::seal(context),
         Command::Unseal => seal::unseal(context),
         Command::Doctor(args) => doctor::run(context, &args),

@@ -14,9 +14,10 @@ use std::process::{Command, ExitStatus};
 
 use super::hashes::Hashes;
 use super::tidy::Tree;
-use crate::digest::Canonical;
+use crate::digest::{Canonical, DerivedKey, FileDigest};
 use crate::error::{Error, InstallerCause, Phase, Result};
 use crate::fs::read::Content;
+use crate::interpreter::Interpreter;
 use crate::process;
 use crate::store::runtime::{DerivedFile, Job};
 
@@ -96,11 +97,29 @@ fn pairs_of(job: &Job<'_>, tree: &Tree, hashes: &Hashes) -> Vec<Pair> {
     let magic = job.interpreter.fact("magic").unwrap_or_default();
     let pair = |source: &str| {
         let path = target(source, tag).filter(|path| tree.node(path).is_none())?;
-        let mut canonical = Canonical::new("envstore/derived/v1");
-        canonical.field(hashes.get(source)?.content.digest.as_bytes()).field(source).field(magic);
-        Some(Pair { source: source.to_owned(), made: DerivedFile { path, key: canonical.digest() } })
+        let key = key(hashes.get(source)?.content.digest.as_bytes(), source, magic);
+        Some(Pair { source: source.to_owned(), made: DerivedFile { path, key } })
     };
     tree.files().filter_map(pair).collect()
+}
+
+/// What the bytecode of sources is called and made of.
+pub(crate) fn of_sources<'a>(
+    interpreter: &Interpreter,
+    sources: impl IntoIterator<Item = (&'a str, FileDigest)>,
+) -> Vec<DerivedFile> {
+    let tag = interpreter.fact("cache_tag").unwrap_or_default();
+    let magic = interpreter.fact("magic").unwrap_or_default();
+    let made = |(source, digest): (&str, FileDigest)| {
+        Some(DerivedFile { path: target(source, tag)?, key: key(digest.as_bytes(), source, magic) })
+    };
+    sources.into_iter().filter_map(made).collect()
+}
+
+fn key(digest: &[u8], source: &str, magic: &str) -> DerivedKey {
+    let mut canonical = Canonical::new("envstore/derived/v1");
+    canonical.field(digest).field(source).field(magic);
+    canonical.digest()
 }
 
 /// Where a source's bytecode goes (PEP 3147); none for what is no source.

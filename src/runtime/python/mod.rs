@@ -46,6 +46,7 @@ use std::path::Path;
 use self::finish::Wrong;
 use self::installer::Installer;
 use crate::cancel::Cancel;
+use crate::digest::FileDigest;
 use crate::error::{Error, InstallerCause, Phase, Result};
 use crate::fs::remove::remove_tree;
 use crate::interpreter::{Interpreter, InterpreterMemory};
@@ -53,7 +54,7 @@ use crate::lock::Lock;
 use crate::settings::Settings;
 use crate::spec::{InterpreterRange, RuntimeKind, Spec};
 use crate::store::finding::Finding;
-use crate::store::runtime::{Exam, FoundInterpreter, Installed, Job, Runtime, Skeleton, Upkeep};
+use crate::store::runtime::{DerivedFile, Exam, FoundInterpreter, Installed, Job, Runtime, Skeleton, Upkeep};
 
 /// The Python runtime: CPython 3.8 and newer.
 #[derive(Debug)]
@@ -75,6 +76,10 @@ impl Runtime for Python {
 
     fn select(&self, range: &InterpreterRange, memory: &dyn InterpreterMemory) -> Result<Interpreter> {
         self.finder.select(range, memory)
+    }
+
+    fn derived_of(&self, interpreter: &Interpreter, sources: &[(&str, FileDigest)]) -> Vec<DerivedFile> {
+        bytecode::of_sources(interpreter, sources.iter().copied())
     }
 
     fn interpreters(&self, memory: &dyn InterpreterMemory) -> Vec<FoundInterpreter> {
