@@ -134,6 +134,11 @@ impl Layout {
         ["index.db", "index.db-wal", "index.db-shm"].map(|name| self.root.join(name))
     }
 
+    /// The counters that tell what changed in the index.
+    pub fn epoch(&self) -> PathBuf {
+        self.root.join("epoch")
+    }
+
     /// One of [`DIRECTORIES`].
     pub fn dir(&self, name: &str) -> PathBuf {
         debug_assert!(DIRECTORIES.iter().any(|(known, _)| *known == name), "{name}");

@@ -42,6 +42,7 @@ pub mod clock;
 pub mod component;
 pub mod credentials;
 pub mod digest;
+pub mod epoch;
 pub mod error;
 mod failpoint;
 pub mod fs;

@@ -4,7 +4,12 @@
 //! SQLite in WAL mode, one connection a process. Each write is one `BEGIN IMMEDIATE` transaction: what it
 //! checks is still true when it writes (I4). Each holds `guards/index` shared, and checks that its connection's file
 //! still stands at the path: an open connection goes on writing, without error, into a database that was
-//! moved away. A rebuild holds the guard exclusive.
+//! moved away. A rebuild holds the guard exclusive. Between a transaction's last read and its commit the counters of the packs it
+//! changes are made odd, and even again after it ([`crate::epoch`]).
+//!
+//! A forked child opens a connection of its own at its first query. (SQLite's are not to be used there. Closing an inherited one
+//! that is at rest is harmless only because none of ours checkpoints by being closed.) It must not be forked while another thread is
+//! inside the store.
 //!
 //! # Durability
 //! `synchronous=FULL`: a commit is on disk when it returns. The log is truncated when the last user of a
@@ -14,6 +19,7 @@
 //! `user_version` is the schema's version. A newer one is refused; opening changes nothing.
 
 pub mod bindings;
+mod changes;
 pub mod collection;
 pub mod components;
 pub mod envs;
@@ -25,9 +31,10 @@ pub mod roots;
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, FileControl, OpenFlags, Transaction, TransactionBehavior};
 
 pub use bindings::{Bound, Generation, NewBinding, PackRow};
@@ -35,6 +42,7 @@ pub use collection::{Candidate, Retention};
 pub use envs::{EnvRow, NewEnv, State};
 
 use crate::cancel::Cancel;
+use crate::epoch::{Epoch, Slots};
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
 use crate::fs::lock::Mode;
@@ -66,6 +74,7 @@ pub enum Access {
 pub struct Index {
     layout: Layout,
     access: Access,
+    epoch: Option<Epoch>,
     inner: Mutex<Inner>,
 }
 
@@ -74,7 +83,12 @@ struct Inner {
     connection: Connection,
     /// For a file that nobody changes: what `store.json` was, which says so.
     immutable: Option<FileStamp>,
-    wrote: bool,
+    /// The process that opened it.
+    pid: u32,
+    /// The rebuild of the index that it was opened after.
+    incarnation: u64,
+    /// What a transaction changes, once this connection wrote.
+    changed: Option<Arc<Slots>>,
 }
 
 impl Index {
@@ -101,17 +115,18 @@ impl Index {
         create().map_err(|error| failure("be created", &path, error))
     }
 
-    /// Opens an existing index.
+    /// Opens an existing index. Without an epoch nobody is told of what is written: for an index that nobody else has open.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when it is missing or no database, [`Error::UnsupportedFormat`] when its schema is newer.
-    pub fn open(layout: &Layout, access: Access) -> Result<Self> {
-        let immutable = match access {
-            Access::Immutable => FileStamp::of(&layout.store_json()).ok(),
-            Access::Owner | Access::Reader => None,
-        };
-        let inner = Inner { connection: connect(&layout.index_db(), access)?, immutable, wrote: false };
-        Ok(Self { layout: layout.clone(), access, inner: Mutex::new(inner) })
+    pub fn open(layout: &Layout, access: Access, epoch: Option<Epoch>) -> Result<Self> {
+        let inner = Inner::connect(layout, access, epoch.as_ref())?;
+        Ok(Self { layout: layout.clone(), access, epoch, inner: Mutex::new(inner) })
+    }
+
+    /// The counters that tell what changed. None: only the index itself tells.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.epoch.as_ref()
     }
 
     /// Runs a query outside any write. `op` completes "the index cannot …".
@@ -150,11 +165,23 @@ impl Index {
         }
         let mut inner = self.lock();
         self.follow(&mut inner)?;
-        inner.wrote = true;
+        let changed = inner.note_changes().map_err(failed)?;
+        changed.clear();
         let tx = inner.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
         let result = change(&tx)?;
         reached("index: before the end of a transaction")?;
-        if commit { tx.commit() } else { tx.rollback() }.map_err(failed)?;
+        if !commit {
+            tx.rollback().map_err(failed)?;
+            return Ok(result);
+        }
+        let begun = self.epoch.as_ref().map(|epoch| epoch.begin(&changed));
+        reached("index: before a commit")?;
+        // A commit that failed may have happened: then the counters stay odd until a later writer settles them.
+        tx.commit().map_err(failed)?;
+        reached("index: after a commit")?;
+        if let Some(begun) = begun {
+            begun.settle();
+        }
         reached("index: after a transaction")?;
         Ok(result)
     }
@@ -180,23 +207,37 @@ impl Index {
         Err(Error::Corrupt { path: self.layout.index_db(), reason: verdict })
     }
 
-    /// Opens the database again when another one stands at its path.
+    /// Opens the database again where another one stands at its path, where it was unsealed, and in a forked child.
     fn follow(&self, inner: &mut Inner) -> Result<()> {
+        let writing = if self.access == Access::Owner { Access::Owner } else { Access::Reader };
+        if inner.pid != std::process::id() {
+            let access = if inner.immutable.is_some() { Access::Immutable } else { writing };
+            return self.connect_again(inner, access);
+        }
         if let Some(before) = inner.immutable {
             if FileStamp::of(&self.layout.store_json()).is_ok_and(|now| now != before) {
-                // It was unsealed: from now on it may change.
-                inner.connection = connect(&self.layout.index_db(), Access::Reader)?;
-                inner.immutable = None;
+                // From now on it may change.
+                return self.connect_again(inner, Access::Reader);
             }
             return Ok(());
         }
         let mut moved: i32 = 0;
         let asked = inner.connection.file_control(None::<&str>, FileControl::HasMoved(&mut moved));
         asked.map_err(|error| failure("be looked at", &self.layout.index_db(), error))?;
-        if moved != 0 {
-            let access = if self.access == Access::Owner { Access::Owner } else { Access::Reader };
-            inner.connection = connect(&self.layout.index_db(), access)?;
+        if moved != 0 || self.epoch.as_ref().is_some_and(|epoch| epoch.incarnation() != inner.incarnation) {
+            return self.connect_again(inner, writing);
         }
+        Ok(())
+    }
+
+    fn connect_again(&self, inner: &mut Inner, access: Access) -> Result<()> {
+        // Until it is opened it is nobody's, so that the next query tries again.
+        inner.pid = 0;
+        inner.immutable = inner.immutable.filter(|_| access == Access::Immutable);
+        // First closed, then opened: SQLite shares what it knows of a file's locks among a process's connections.
+        inner.connection =
+            Connection::open_in_memory().map_err(|e| failure("be opened", &self.layout.index_db(), e))?;
+        *inner = Inner::connect(&self.layout, access, self.epoch.as_ref())?;
         Ok(())
     }
 
@@ -205,10 +246,34 @@ impl Index {
     }
 }
 
+impl Inner {
+    fn connect(layout: &Layout, access: Access, epoch: Option<&Epoch>) -> Result<Self> {
+        // Asked before: a rebuild meanwhile is seen at the next query.
+        let incarnation = epoch.map_or(0, Epoch::incarnation);
+        let immutable = match access {
+            Access::Immutable => FileStamp::of(&layout.store_json()).ok(),
+            Access::Owner | Access::Reader => None,
+        };
+        let connection = connect(&layout.index_db(), access)?;
+        Ok(Self { connection, immutable, pid: std::process::id(), incarnation, changed: None })
+    }
+
+    /// Where the changes of this connection are noted. Not inside a transaction.
+    fn note_changes(&mut self) -> rusqlite::Result<Arc<Slots>> {
+        if let Some(slots) = &self.changed {
+            return Ok(Arc::clone(slots));
+        }
+        let slots = Arc::new(Slots::default());
+        changes::note(&self.connection, Arc::clone(&slots))?;
+        self.changed = Some(Arc::clone(&slots));
+        Ok(slots)
+    }
+}
+
 impl Drop for Index {
     fn drop(&mut self) {
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if inner.wrote {
+        if inner.changed.is_some() && inner.pid == std::process::id() {
             // Others may be reading: then the next writer does it.
             let _ = inner.connection.busy_timeout(Duration::ZERO);
             let _ = inner.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -232,6 +297,7 @@ fn connect(path: &Path, access: Access) -> Result<Connection> {
         };
         // First of all: everything after this may meet a lock.
         connection.busy_timeout(BUSY)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         if access == Access::Owner {
             connection.pragma_update(None, "synchronous", "FULL")?;

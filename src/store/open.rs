@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{Inner, Store, ballast, reindex};
 use crate::cancel::Cancel;
 use crate::clock::{Clock, SystemClock};
+use crate::epoch::Epoch;
 use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
 use crate::fs::{durable, probe};
@@ -114,11 +115,13 @@ impl Builder {
         };
         let access = access(&layout, &store, self.read_only)?;
         let mut recovered = None;
-        let index = match Index::open(&layout, access) {
+        let index = match Index::open(&layout, access, epoch(&layout, access, &store.id)?) {
             Err(Error::Corrupt { reason, .. }) if access == Access::Owner => {
                 tracing::warn!(%reason, "the index cannot be used and is rebuilt");
-                recovered = Some(reindex::rebuild_if_needed(&layout, self.clock.as_ref(), &self.runtimes)?);
-                Index::open(&layout, access)?
+                let epoch = || epoch(&layout, access, &store.id);
+                let clock = self.clock.as_ref();
+                recovered = Some(reindex::rebuild_if_needed(&layout, epoch()?.as_ref(), clock, &self.runtimes)?);
+                Index::open(&layout, access, epoch()?)?
             }
             opened => opened?,
         };
@@ -136,6 +139,26 @@ impl Builder {
             used: Mutex::default(),
             link_mode: OnceLock::new(),
         })))
+    }
+}
+
+/// The counters that tell what changed. A store made before there were any gets them from whoever may write.
+///
+/// # Errors
+/// [`Error::Corrupt`] for the owner: what it wrote would be told to nobody. A reader does without.
+fn epoch(layout: &Layout, access: Access, store_id: &str) -> Result<Option<Epoch>> {
+    let path = layout.epoch();
+    match access {
+        Access::Owner => {
+            if let Some(epoch) = Epoch::open(&path, store_id, true)? {
+                return Ok(Some(epoch));
+            }
+            Epoch::create(&layout.dir("staging"), &path, store_id)?;
+            Epoch::open(&path, store_id, true)
+        }
+        Access::Reader => Ok(Epoch::open(&path, store_id, false).unwrap_or_default()),
+        // Nobody writes it, and nobody would be told.
+        Access::Immutable => Ok(None),
     }
 }
 
@@ -188,6 +211,7 @@ fn create(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result<(
                 && name != BALLAST
                 && !DIRECTORIES.iter().any(|(d, _)| d == name)
                 && !name.starts_with("index.db")
+                && layout.epoch().file_name().is_none_or(|epoch| epoch != name.as_str())
                 && !name.starts_with(".probe")
         })
         .collect();
@@ -223,7 +247,7 @@ fn populate(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result
     let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# What envstore can fetch again (bford.info/cachedir).\n";
     durable::write(&layout.dir("staging"), &layout.dir("cache").join("CACHEDIR.TAG"), tag.as_bytes(), 0o644)?;
     // What an attempt that was killed left of an index.
-    for file in layout.index_files() {
+    for file in layout.index_files().into_iter().chain([layout.epoch()]) {
         let _ = fs::remove_file(file);
     }
     Index::create(layout, 0o644)?;
@@ -233,6 +257,7 @@ fn populate(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result
     }
     ballast::make(layout)?;
     let store = StoreFile { format: FORMAT, id: new_id(root)?, created_at: clock.now(), sealed: false };
+    Epoch::create(&layout.dir("staging"), &layout.epoch(), &store.id)?;
     durable::sync_filesystem(root)?;
     store.write(layout)
 }

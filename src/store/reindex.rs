@@ -20,6 +20,7 @@ use super::{Store, relearn};
 use crate::binding::BindingFile;
 use crate::cancel::Cancel;
 use crate::clock::Clock;
+use crate::epoch::Epoch;
 use crate::error::{Error, Result};
 use crate::fs::durable;
 use crate::fs::lock::Mode;
@@ -41,7 +42,7 @@ impl Store {
     pub fn reindex(&self) -> Result<Reindexed> {
         self.require_owner("rebuild the index")?;
         let _guard = exclusive(&self.0.layout)?;
-        rebuild(&self.0.layout, self.0.clock.as_ref(), &self.0.runtimes)
+        rebuild(&self.0.layout, self.0.index.epoch(), self.0.clock.as_ref(), &self.0.runtimes)
     }
 }
 
@@ -53,19 +54,25 @@ pub(super) fn exclusive(layout: &Layout) -> Result<Guard> {
 /// Rebuilds an index that could not be opened, unless another process did meanwhile.
 pub(super) fn rebuild_if_needed(
     layout: &Layout,
+    epoch: Option<&Epoch>,
     clock: &dyn Clock,
     runtimes: &[Arc<dyn Runtime>],
 ) -> Result<Reindexed> {
     let _guard = exclusive(layout)?;
-    match Index::open(layout, Access::Owner) {
+    match Index::open(layout, Access::Owner, None) {
         Ok(_) => Ok(Reindexed::default()),
-        Err(Error::Corrupt { .. }) => rebuild(layout, clock, runtimes),
+        Err(Error::Corrupt { .. }) => rebuild(layout, epoch, clock, runtimes),
         Err(error) => Err(error),
     }
 }
 
 /// The caller holds `guards/index` exclusive.
-fn rebuild(layout: &Layout, clock: &dyn Clock, runtimes: &[Arc<dyn Runtime>]) -> Result<Reindexed> {
+fn rebuild(
+    layout: &Layout,
+    epoch: Option<&Epoch>,
+    clock: &dyn Clock,
+    runtimes: &[Arc<dyn Runtime>],
+) -> Result<Reindexed> {
     let mut found = Reindexed::default();
     let on_disk = OnDisk {
         manifests: read_all(&layout.dir("manifests"), Manifest::read, &mut found.findings)?,
@@ -78,13 +85,19 @@ fn rebuild(layout: &Layout, clock: &dyn Clock, runtimes: &[Arc<dyn Runtime>]) ->
     let beside = Layout::new(&staging);
     let result = fill(&beside, layout, clock, runtimes, on_disk, &mut found);
     let result = result.and_then(|()| {
+        // Whoever keeps an answer asks again, and asks the new index. If this fails half-way every counter stays odd.
+        let every_answer = epoch.map(Epoch::begin_rebuild);
         index::set_aside(layout, &layout.dir("quarantine").join(durable::unique("index")))?;
         for (from, to) in beside.index_files().iter().zip(layout.index_files()) {
             if from.exists() {
                 fs::rename(from, &to).map_err(Error::io("rename to", &to))?;
             }
         }
-        durable::sync_dir(layout.root())
+        durable::sync_dir(layout.root())?;
+        if let Some(changed) = every_answer {
+            changed.settle();
+        }
+        Ok(())
     });
     let _ = fs::remove_dir_all(&staging);
     result.map(|()| found)
@@ -108,7 +121,7 @@ fn fill(
     Index::create(beside, 0o644)?;
     let guards = beside.dir("guards");
     fs::create_dir(&guards).map_err(Error::io("create", &guards))?;
-    let index = Index::open(beside, Access::Owner)?;
+    let index = Index::open(beside, Access::Owner, None)?;
     let op = "be rebuilt";
     index.write(op, |tx| {
         for manifest in manifests {
