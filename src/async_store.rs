@@ -41,11 +41,14 @@ impl AsyncStore {
         &self.store
     }
 
-    /// [`Store::resolve`].
+    /// [`Store::resolve`]. A hit needs no other thread.
     ///
     /// # Errors
     /// Those of [`Store::resolve`].
     pub async fn resolve(&self, pack: PackRef) -> Result<EnvHandle> {
+        if let Some(handle) = self.store.kept(&pack) {
+            return Ok(handle);
+        }
         let store = self.store.clone();
         spawn_blocking(move || store.resolve(&pack)).await.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),

@@ -94,6 +94,12 @@ impl Lease {
         Ok(Self { file, path: self.path.clone() })
     }
 
+    /// Whether the environment still stands at its path. Two `stat`s.
+    pub fn stands(&self) -> bool {
+        let held = self.file.metadata();
+        held.is_ok_and(|held| std::fs::metadata(&self.path).is_ok_and(|named| lock::is_same_inode(&held, &named)))
+    }
+
     /// Leaves a descriptor of this lease open across `execve`, for a process that becomes its action.
     pub fn leave_open_for_exec(&self) -> Result<()> {
         // F_DUPFD, unlike F_DUPFD_CLOEXEC, makes a descriptor that exec keeps; nobody closes it before.

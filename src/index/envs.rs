@@ -54,7 +54,7 @@ pub struct EnvRow {
     pub link_mode: LinkMode,
     /// When it was published.
     pub created_at: Timestamp,
-    /// When it last lost or gained a root.
+    /// When it last lost or gained a root, or was used, to five minutes and as far as that was recorded.
     pub last_used_at: Timestamp,
 }
 

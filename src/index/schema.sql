@@ -44,6 +44,8 @@ CREATE TABLE envs (
 -- I3: at most one ready environment a key.
 CREATE UNIQUE INDEX envs_ready ON envs (key) WHERE state = 'ready';
 CREATE INDEX envs_key ON envs (key);
+-- Who is next in the queue of what may be collected.
+CREATE INDEX envs_used ON envs (used);
 
 -- The boot in which an environment was published, or last found to be as it was.
 CREATE TABLE looked_at (

@@ -155,12 +155,17 @@ impl From<Error> for EnsureError {
 impl Store {
     /// Makes sure that a pack is bound to the environment its declaration becomes.
     ///
-    /// Cost of a hit: one query, one `stat` of the interpreter, one lease.
+    /// Cost of a hit: one `stat` of the interpreter; one query and one lease more where no handle of the pack is kept.
     ///
     /// # Errors
     /// [`EnsureError`]; where the pack had an environment it keeps it, and the error says which.
     pub fn ensure(&self, pack: &PackRef, ask: &Ensure, cancel: &Cancel) -> Result<Ready, EnsureError> {
         let started = Instant::now();
+        if let Some(ready) = self.kept_hit(pack, ask, started) {
+            return Ok(ready);
+        }
+        // Before the query: what changes from here on has another one.
+        let counter = self.counter(pack);
         let before = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;
         let (spec, origin) = match &ask.spec {
             Some(spec) => (spec.clone(), ask.origin.clone()),
@@ -168,7 +173,10 @@ impl Store {
         };
         let request = Request { pack, spec, origin, ask, cancel, started };
         let mut ready = match self.hit(&request, before.as_ref())? {
-            Some(ready) => ready,
+            Some(ready) => {
+                self.keep_handle(&ready.handle, counter);
+                ready
+            }
             None => {
                 self.require_owner("make an environment")?;
                 self.miss(&request, before.as_ref()).map_err(|error| {
@@ -226,7 +234,16 @@ impl Store {
             self.record_declaration(request.pack, &request.spec, request.origin.as_deref())?;
         }
         let handle = self.handle(bound.clone(), lease);
-        Ok(Some(Ready { report: report(request, bound, &handle, Outcome::Hit), handle }))
+        Ok(Some(Ready { report: report(request.pack, &request.spec, request.started, &handle, Outcome::Hit), handle }))
+    }
+
+    /// A hit without a query: nothing changed since a declaration's environment was resolved here.
+    fn kept_hit(&self, pack: &PackRef, ask: &Ensure, started: Instant) -> Option<Ready> {
+        let spec = ask.spec.as_ref().filter(|_| !ask.upgrade && !ask.rebuild && ask.like.is_none())?;
+        let handle = self.kept(pack)?;
+        let bound = handle.bound();
+        let is_answer = bound.pack.spec == bound.answers && is_hit(bound, spec) && handle.stands();
+        is_answer.then(|| Ready { report: report(pack, spec, started, &handle, Outcome::Hit), handle })
     }
 
     fn miss(&self, request: &Request<'_>, before: Option<&Bound>) -> Result<Ready> {
@@ -299,7 +316,7 @@ impl Store {
         let unmoved = before.is_some_and(|b| b.generation == bound.generation && b.env.id == bound.env.id);
         let outcome = if unmoved { Outcome::Hit } else { made.outcome };
         let handle = self.handle(bound.clone(), made.lease);
-        let mut report = report(request, &bound, &handle, outcome);
+        let mut report = report(request.pack, &request.spec, request.started, &handle, outcome);
         report.log = made.log;
         if let Some(before) = before {
             let (from, to) = self.0.index.read("compare environments", |db| {
@@ -317,7 +334,7 @@ impl Store {
         }
         let lease = self.lease(&bound.env).ok().flatten()?;
         let handle = self.handle(bound.clone(), lease);
-        Some(report(request, bound, &handle, Outcome::Kept))
+        Some(report(request.pack, &request.spec, request.started, &handle, Outcome::Kept))
     }
 
     fn refuse_what_failed(&self, spec: &Spec, interpreter: &Interpreter) -> Result<()> {
@@ -384,10 +401,10 @@ fn leads_to(range: &InterpreterRange, interpreter: &Path) -> bool {
     }
 }
 
-fn report(request: &Request<'_>, bound: &Bound, handle: &EnvHandle, outcome: Outcome) -> Ensured {
-    let spec = request.spec.digest();
+fn report(pack: &PackRef, spec: &Spec, started: Instant, handle: &EnvHandle, outcome: Outcome) -> Ensured {
+    let (spec, bound) = (spec.digest(), handle.bound());
     Ensured {
-        pack: request.pack.clone(),
+        pack: pack.clone(),
         env: bound.env.key,
         path: handle.path().to_owned(),
         interpreter: handle.interpreter(),
@@ -397,7 +414,7 @@ fn report(request: &Request<'_>, bound: &Bound, handle: &EnvHandle, outcome: Out
         spec,
         changes: Vec::new(),
         like: None,
-        elapsed_ms: u64::try_from(request.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         log: None,
     }
 }

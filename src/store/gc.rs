@@ -199,6 +199,7 @@ impl Store {
 
     /// The second step, one environment after the other.
     fn sweep_all(&self, plan: &[EnvRow], cancel: &Cancel, done: &mut Collected) -> Result<()> {
+        self.let_go_of_changed();
         let in_use = in_use::scan(&self.0.layout);
         for env in plan {
             cancel.check("collecting")?;

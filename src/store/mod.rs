@@ -25,6 +25,7 @@ pub mod export;
 pub mod finding;
 mod floor;
 pub mod gc;
+mod handles;
 pub mod history;
 pub mod in_use;
 pub mod inspect;
@@ -73,6 +74,7 @@ use crate::index::{Access, Index};
 use crate::layout::{EnvName, Layout};
 use crate::settings::Settings;
 use crate::spec::RuntimeKind;
+use handles::Handles;
 use runtime::Runtime;
 
 /// A store of environments on this host. Clones share one index connection.
@@ -89,6 +91,7 @@ struct Inner {
     /// Whether it was asked for that nothing is written.
     read_only: bool,
     index: Index,
+    handles: Handles,
     settings: Settings,
     runtimes: Vec<Arc<dyn Runtime>>,
     clock: Arc<dyn Clock>,

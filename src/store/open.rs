@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::handles::{HANDLES, Handles};
 use super::{Inner, Store, ballast, reindex};
 use crate::cancel::Cancel;
 use crate::clock::{Clock, SystemClock};
@@ -46,6 +47,7 @@ pub struct Builder {
     read_only: bool,
     create: bool,
     share_with: ShareWith,
+    handles: usize,
 }
 
 impl Builder {
@@ -58,6 +60,7 @@ impl Builder {
             read_only: false,
             create: false,
             share_with: ShareWith::default(),
+            handles: HANDLES,
         }
     }
 
@@ -97,6 +100,13 @@ impl Builder {
         self
     }
 
+    /// Keeps the environments of at most so many packs leased, so that resolving them again costs nothing; 512 where nothing is said.
+    /// Each takes a descriptor. None are kept with 0.
+    pub fn handles(mut self, handles: usize) -> Self {
+        self.handles = handles;
+        self
+    }
+
     /// Opens the store. An index that is missing or damaged is rebuilt first, if this process may.
     ///
     /// # Errors
@@ -132,6 +142,7 @@ impl Builder {
             sealed: store.sealed,
             read_only: self.read_only,
             index,
+            handles: Handles::new(self.handles, self.clock.now()),
             settings: self.settings,
             runtimes: self.runtimes,
             clock: self.clock,

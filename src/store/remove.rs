@@ -70,6 +70,7 @@ impl Store {
         if !condemned {
             return Ok(Swept::Referenced);
         }
+        self.let_go_of_changed();
         if in_use::scan(layout).by_name.contains_key(env.name.as_str()) {
             return Ok(Swept::Leased);
         }

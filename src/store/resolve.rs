@@ -1,4 +1,7 @@
 //! `resolve`: the environment a pack is bound to, leased.
+//!
+//! Correct by the index alone. With an epoch a handle is kept while its pack's counter stands (`store::handles`): the
+//! counter is taken before the query, and an odd one keeps nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,8 +10,9 @@ use std::sync::Arc;
 use super::Store;
 use super::report::Resolved;
 use crate::digest::EnvKey;
+use crate::epoch::Slot;
 use crate::error::{Error, Result};
-use crate::index::{Bound, bindings, envs};
+use crate::index::{Access, Bound, bindings, envs, sql};
 use crate::lease::Lease;
 use crate::pack::PackRef;
 use crate::spec::RuntimeKind;
@@ -56,6 +60,21 @@ impl EnvHandle {
         self.0.bound.generation
     }
 
+    /// The pack it was resolved for.
+    pub(super) fn pack(&self) -> &PackRef {
+        &self.0.bound.pack.pack
+    }
+
+    /// The environment's row.
+    pub(super) fn env_id(&self) -> i64 {
+        self.0.bound.env.id
+    }
+
+    /// Whether the environment still stands where it was leased. Two `stat`s.
+    pub(super) fn stands(&self) -> bool {
+        self.0.lease.stands()
+    }
+
     /// The binding it was made of.
     pub(super) fn bound(&self) -> &Bound {
         &self.0.bound
@@ -100,13 +119,58 @@ impl EnvHandle {
 impl Store {
     /// The environment a pack is bound to, leased. Builds nothing, writes nothing, starts nothing.
     ///
+    /// Cost: nothing but memory while no binding of the pack's slot changed; else two queries and a lease.
+    ///
     /// # Errors
     /// [`Error::NoPack`]; [`Error::Corrupt`] when the environment's directory is gone.
     pub fn resolve(&self, pack: &PackRef) -> Result<EnvHandle> {
+        if let Some(handle) = self.kept(pack) {
+            return Ok(handle);
+        }
+        // Before the query: what changes from here on has another one.
+        let counter = self.counter(pack);
+        let last = counter.and_then(|_| self.0.handles.last(pack));
+        self.let_go_of_changed();
+        let handle = self.look_up(pack, last)?;
+        self.keep_handle(&handle, counter);
+        self.record_uses();
+        Ok(handle)
+    }
+
+    /// A pack's counter as it is now. None: there are none.
+    pub(super) fn counter(&self, pack: &PackRef) -> Option<(Slot, u64)> {
+        let slot = Slot::of(pack.as_str());
+        self.0.index.epoch().map(|epoch| (slot, epoch.counter(slot)))
+    }
+
+    /// Keeps what the index answered after the counter was taken.
+    pub(super) fn keep_handle(&self, handle: &EnvHandle, counter: Option<(Slot, u64)>) {
+        if let Some((slot, counter)) = counter {
+            self.0.handles.keep(handle, slot, counter);
+        }
+    }
+
+    /// The handle kept for a pack, if nothing changed since it was resolved. No system call.
+    pub(crate) fn kept(&self, pack: &PackRef) -> Option<EnvHandle> {
+        self.0.handles.hit(pack, self.0.index.epoch()?)
+    }
+
+    /// Lets go of the kept environments that are not what their packs are bound to any more.
+    pub(super) fn let_go_of_changed(&self) {
+        if let Some(epoch) = self.0.index.epoch() {
+            self.0.handles.let_go(epoch);
+        }
+    }
+
+    /// Asks the index. The handle resolved before is the answer again if it is the same binding: its lease still holds.
+    fn look_up(&self, pack: &PackRef, last: Option<EnvHandle>) -> Result<EnvHandle> {
         let mut missing = None;
         loop {
             let bound = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;
             let bound = bound.ok_or_else(|| Error::NoPack(pack.clone()))?;
+            if let Some(last) = last.as_ref().filter(|last| last.bound().is_same(&bound) && last.stands()) {
+                return Ok(last.clone());
+            }
             if let Some(lease) = self.lease(&bound.env)? {
                 return Ok(self.handle(bound, lease));
             }
@@ -116,6 +180,24 @@ impl Store {
                 return Err(Error::Corrupt { path: self.0.layout.env(&bound.env.name), reason });
             }
             missing = Some(bound.env.id);
+        }
+    }
+
+    /// Records which environments were used, in one transaction every five minutes at most. Failing to is no error: what is bound, pinned or leased
+    /// is kept without.
+    fn record_uses(&self) {
+        if self.0.access != Access::Owner {
+            return;
+        }
+        let now = self.0.clock.now();
+        let Some(used) = self.0.handles.take_uses(now).filter(|used| !used.is_empty()) else { return };
+        let op = "record the use of environments";
+        let recorded = self
+            .0
+            .index
+            .write(op, |tx| used.into_iter().try_for_each(|env| envs::touch(tx, env, now)).map_err(sql(op)));
+        if let Err(error) = recorded {
+            tracing::debug!(%error, "the use of environments is not recorded");
         }
     }
 

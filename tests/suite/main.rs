@@ -14,6 +14,7 @@ mod events;
 mod failures;
 mod filesystems;
 mod formats;
+mod fresh;
 mod index;
 mod installers;
 mod interpreters;
