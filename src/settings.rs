@@ -113,8 +113,8 @@ pub struct InstallSettings {
     pub timeout: Duration,
     /// The limit for the installer saying nothing.
     pub silence_timeout: Duration,
-    /// How many builds run at once on this store, over all processes.
-    pub jobs: usize,
+    /// How many builds run at once on this store, over all processes; none: one a core ([`InstallSettings::jobs`]).
+    pub jobs: Option<usize>,
     /// Which distributions may be built from source.
     pub allow_source: AllowSource,
     /// Limits for what builds need, PEP 508 lines such as `setuptools<82`.
@@ -129,6 +129,13 @@ pub struct InstallSettings {
     pub path: Vec<PathBuf>,
 }
 
+impl InstallSettings {
+    /// How many builds run at once. Asking how many cores there are takes a dozen system calls in a container.
+    pub fn jobs(&self) -> usize {
+        self.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+    }
+}
+
 impl Default for InstallSettings {
     fn default() -> Self {
         Self {
@@ -138,7 +145,7 @@ impl Default for InstallSettings {
             ca_bundle: None,
             timeout: Duration::from_secs(20 * 60),
             silence_timeout: Duration::from_secs(10 * 60),
-            jobs: std::thread::available_parallelism().map_or(1, usize::from),
+            jobs: None,
             allow_source: AllowSource::All,
             build_constraints: Vec::new(),
             seed: Vec::new(),

@@ -21,6 +21,7 @@ use super::resolve::EnvHandle;
 use super::runtime::Distribution;
 use crate::cancel::Cancel;
 use crate::component;
+use crate::epoch::Slot;
 use crate::error::{Error, Kind, Result};
 use crate::index::failures::{self, PackFailure};
 use crate::index::{Access, Bound, bindings, collection, envs, sql};
@@ -172,7 +173,7 @@ impl Store {
             None => self.recorded(pack)?,
         };
         let request = Request { pack, spec, origin, ask, cancel, started };
-        let mut ready = match self.hit(&request, before.as_ref())? {
+        let mut ready = match self.hit(&request, before.as_ref(), counter)? {
             Some(ready) => {
                 self.keep_handle(&ready.handle, counter);
                 ready
@@ -223,12 +224,12 @@ impl Store {
         found.map(|(row, spec)| (spec, row.origin)).ok_or_else(|| Error::NoPack(pack.clone()))
     }
 
-    fn hit(&self, request: &Request<'_>, bound: Option<&Bound>) -> Result<Option<Ready>> {
+    fn hit(&self, request: &Request<'_>, bound: Option<&Bound>, counter: Option<(Slot, u64)>) -> Result<Option<Ready>> {
         let Some(bound) = bound else { return Ok(None) };
         if request.ask.upgrade || request.ask.rebuild || !is_hit(bound, &request.spec) {
             return Ok(None);
         }
-        let Some(lease) = self.lease(&bound.env)? else { return Ok(None) };
+        let Some(lease) = self.lease_bound(bound, counter)? else { return Ok(None) };
         if bound.pack.spec != bound.answers && self.0.access == Access::Owner {
             // Back to the declaration before one that failed: that is the last one given now.
             self.record_declaration(request.pack, &request.spec, request.origin.as_deref())?;

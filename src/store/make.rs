@@ -178,7 +178,7 @@ impl Store {
         if let Some(made) = self.shared(find()?)? {
             return Ok(made);
         }
-        let slots = (0..self.0.settings.install.jobs.max(1)).map(|n| self.0.layout.guard_slot(n)).collect();
+        let slots = (0..self.0.settings.install.jobs()).map(|n| self.0.layout.guard_slot(n)).collect();
         let mut slot = self.wait(slots, Mode::Exclusive, "a build slot", order)?;
         slot.sign("building", workshop.log.path());
         let Built { env, lease, outcome } = self.build(order, workshop, &key, lock)?;

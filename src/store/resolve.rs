@@ -10,9 +10,9 @@ use std::sync::Arc;
 use super::Store;
 use super::report::Resolved;
 use crate::digest::EnvKey;
-use crate::epoch::Slot;
+use crate::epoch::{Slot, is_odd};
 use crate::error::{Error, Result};
-use crate::index::{Access, Bound, bindings, envs, sql};
+use crate::index::{Access, Bound, State, bindings, envs, sql};
 use crate::lease::Lease;
 use crate::pack::PackRef;
 use crate::spec::RuntimeKind;
@@ -131,7 +131,7 @@ impl Store {
         let counter = self.counter(pack);
         let last = counter.and_then(|_| self.0.handles.last(pack));
         self.let_go_of_changed();
-        let handle = self.look_up(pack, last)?;
+        let handle = self.look_up(pack, last, counter)?;
         self.keep_handle(&handle, counter);
         self.record_uses();
         Ok(handle)
@@ -163,7 +163,7 @@ impl Store {
     }
 
     /// Asks the index. The handle resolved before is the answer again if it is the same binding: its lease still holds.
-    fn look_up(&self, pack: &PackRef, last: Option<EnvHandle>) -> Result<EnvHandle> {
+    fn look_up(&self, pack: &PackRef, last: Option<EnvHandle>, counter: Option<(Slot, u64)>) -> Result<EnvHandle> {
         let mut missing = None;
         loop {
             let bound = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;
@@ -171,7 +171,7 @@ impl Store {
             if let Some(last) = last.as_ref().filter(|last| last.bound().is_same(&bound) && last.stands()) {
                 return Ok(last.clone());
             }
-            if let Some(lease) = self.lease(&bound.env)? {
+            if let Some(lease) = self.lease_bound(&bound, counter)? {
                 return Ok(self.handle(bound, lease));
             }
             // Replaced between the query and the lease: ask again. Still the same row: its directory is gone.
@@ -205,6 +205,16 @@ impl Store {
         let path = self.0.layout.env(&bound.env.name);
         let interpreter_changed = !bound.env.interpreter.is_unchanged();
         EnvHandle(Arc::new(Held { bound, path, lease, interpreter_changed }))
+    }
+
+    /// Leases what a pack is bound to. If the counter taken before the query still stands after the lock, the pack is still bound to it:
+    /// then it was not condemned (I4), and the index need not be asked again.
+    pub(super) fn lease_bound(&self, bound: &Bound, counter: Option<(Slot, u64)>) -> Result<Option<Lease>> {
+        let Some(before) = counter.filter(|(_, counter)| !is_odd(*counter) && bound.env.state == State::Ready) else {
+            return self.lease(&bound.env);
+        };
+        let lease = Lease::acquire(&self.0.layout.lease(&bound.env.name))?;
+        if self.counter(&bound.pack.pack) == Some(before) { Ok(lease) } else { self.lease(&bound.env) }
     }
 
     /// Leases an environment, then asks again whether it is ready. None: it is on its way out.

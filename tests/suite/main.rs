@@ -6,6 +6,7 @@ mod after_boot;
 mod campaign;
 mod collect;
 mod commands;
+mod cost;
 mod crash;
 mod declare;
 mod doctor;

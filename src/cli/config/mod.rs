@@ -137,7 +137,7 @@ impl Config {
             install.ca_bundle => "install.ca_bundle", settings.install.ca_bundle, |text: String| path_or_none(&text, base);
             install.timeout => "install.timeout", settings.install.timeout, file::seconds;
             install.silence_timeout => "install.silence_timeout", settings.install.silence_timeout, file::seconds;
-            install.jobs => "install.jobs", settings.install.jobs, file::JobsNumber::into_inner;
+            install.jobs => "install.jobs", settings.install.jobs, |jobs: file::JobsNumber| Some(jobs.into_inner());
             install.allow_source => "install.allow_source", settings.install.allow_source, file::AllowSourceValue::into_inner;
             install.build_constraints => "install.build_constraints", settings.install.build_constraints, |value| value;
             install.seed => "install.seed", settings.install.seed, |value| value;

@@ -49,7 +49,7 @@ pub fn entries(config: &Config) -> Vec<Entry> {
         ("install.ca_bundle", json!(install.ca_bundle)),
         ("install.timeout", json!(units::duration(install.timeout))),
         ("install.silence_timeout", json!(units::duration(install.silence_timeout))),
-        ("install.jobs", json!(install.jobs)),
+        ("install.jobs", json!(install.jobs())),
         (
             "install.allow_source",
             match &install.allow_source {

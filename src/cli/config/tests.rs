@@ -82,7 +82,7 @@ fn every_key_arrives() {
     assert_eq!(install.ca_bundle.as_deref(), Some(Path::new("/etc/x/ca.pem")));
     assert_eq!((install.timeout.as_secs(), install.silence_timeout.as_secs()), (1800, 300));
     assert_eq!(
-        (install.jobs, install.allow_source.clone(), install.pack_options),
+        (install.jobs(), install.allow_source.clone(), install.pack_options),
         (3, AllowSource::None, PackOptions::Allow)
     );
     assert_eq!(

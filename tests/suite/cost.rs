@@ -1,0 +1,140 @@
+//! What a hit costs in system calls: a bound that does not depend on the machine.
+//!
+//! What the loader, the runtime's start and the allocator need is not ours and not counted. A lone process that opens SQLite's log makes its
+//! shared memory anew, about 35 calls of each bound.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use envstore::{PackRef, Store};
+
+use crate::support::{Wheel, World, ran, skipped};
+
+/// Looked for and never there: stand in the trace around what is counted.
+const MARKS: [&str; 2] = ["/envstore-mark-begin", "/envstore-mark-end"];
+const ROOT: &str = "ENVSTORE_TEST_ROOT";
+
+/// The calls of a command's process, a line each, in order. None: they cannot be seen here.
+fn calls(world: &World, command: &Command) -> Option<Vec<String>> {
+    if Command::new("strace").arg("-V").output().is_err() {
+        skipped("needs strace");
+        return None;
+    }
+    let trace = world.path().join("trace");
+    let mut traced = Command::new("strace");
+    // Paths whole; one line a call, also of what it starts.
+    traced.args(["-f", "-s", "200", "-o"]).arg(&trace).arg(command.get_program()).args(command.get_args());
+    traced.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let done = ran(traced.current_dir(world.path()).stdin(Stdio::null()).output().expect("strace starts"));
+    if done.stderr.contains("ptrace") {
+        skipped("strace may not trace here");
+        return None;
+    }
+    assert_eq!(done.code, 0, "{done:#?}");
+    let lines = fs::read_to_string(&trace).expect("a trace");
+    // The process id stands before each.
+    Some(lines.lines().filter_map(|line| Some(line.split_once(' ')?.1.trim_start().to_owned())).collect())
+}
+
+fn world() -> World {
+    let world = World::new();
+    world.wheel(&Wheel::new("alpha", "1.0"));
+    world.pack("pack", "alpha==1.0\n");
+    world.ok(["ensure", "pack", "--from", "packs/pack"]);
+    world.ok(["ensure", "other", "--with", "alpha"]);
+    world
+}
+
+/// The calls of an `envstore` command from its first own one to its end, or until it becomes another program.
+fn of_command(world: &World, args: &[&str]) -> Option<Vec<String>> {
+    let calls = calls(world, &world.command(args))?;
+    // The last thing the runtime does before `main` is to take over this signal, for overflowing stacks.
+    let started = calls.iter().position(|call| call.starts_with("rt_sigaction(SIGBUS, {sa_handler=0x"));
+    let own = &calls[started.expect("the runtime's last call") + 1..];
+    let becomes = own.iter().position(|call| call.starts_with("execve("));
+    let is_counted = |call: &&String| {
+        !["brk(", "munmap(", "mprotect(", "mremap("].iter().any(|memory| call.starts_with(memory))
+            && !call.contains("MAP_ANONYMOUS")
+    };
+    let counted: Vec<String> = own[..becomes.unwrap_or(own.len())].iter().filter(is_counted).cloned().collect();
+    for (call, why) in [
+        ("clone", "starts nothing"),
+        ("fork", "starts nothing"),
+        ("getdents", "walks no directory"),
+        ("socket", "asks nobody"),
+        ("sync", "writes nothing"),
+        ("rename", "writes nothing"),
+        ("unlink", "writes nothing"),
+        ("mkdir", "writes nothing"),
+    ] {
+        assert!(
+            !counted.iter().any(|line| line.split('(').next().is_some_and(|name| name.contains(call))),
+            "{why}: {counted:#?}"
+        );
+    }
+    let opened = |name: &str| {
+        counted.iter().filter(|call| call.starts_with("open") && call.contains(&format!("{name}\""))).count()
+    };
+    assert_eq!((opened("index.db"), opened(".lease")), (1, 1), "one opening, one lease: {counted:#?}");
+    Some(counted)
+}
+
+/// SQLite looks at each directory on the way to the index: their number comes on top.
+#[track_caller]
+fn at_most(bound: usize, world: &World, counted: &[String]) {
+    let bound = bound + world.store().components().count();
+    let text: String = counted.iter().map(|call| format!("{call}\n")).collect();
+    assert!(counted.len() <= bound, "{} calls, at most {bound} were expected\n{text}", counted.len());
+    eprintln!("{} calls of {bound}", counted.len());
+}
+
+#[test]
+fn exec_is_one_opening_one_query_one_lock() {
+    let world = world();
+    let Some(counted) = of_command(&world, &["exec", "pack", "--", "/bin/true"]) else { return };
+    // 5 for store.json, 5 for what may be done, 6 for the epoch, 75 for SQLite, 8 for the lease and the interpreter.
+    at_most(105, &world, &counted);
+}
+
+#[test]
+fn resolve_is_one_opening_one_query_one_lock() {
+    let world = world();
+    let Some(counted) = of_command(&world, &["resolve", "pack"]) else { return };
+    // As `exec`; then the answer is written, SQLite closed and the memory given back.
+    at_most(117, &world, &counted);
+}
+
+#[test]
+fn an_ensure_that_is_a_hit_is_as_cheap() {
+    let world = world();
+    let Some(counted) = of_command(&world, &["ensure", "pack", "--from", "packs/pack"]) else { return };
+    // As `resolve`; 8 for the configuration, 20 for the declaration, 5 to take over two signals.
+    at_most(152, &world, &counted);
+}
+
+#[test]
+fn a_resolve_that_is_a_hit_makes_no_system_call() {
+    let world = world();
+    let mut helper = Command::new(std::env::current_exe().expect("this binary"));
+    helper.args(["--exact", "cost::resolves_between_two_marks", "--ignored", "--test-threads=1"]);
+    helper.env(ROOT, world.store());
+    let Some(calls) = calls(&world, &helper) else { return };
+    let at = |mark: &str| calls.iter().position(|call| call.contains(mark)).expect("a mark");
+    let (begin, end) = (at(MARKS[0]), at(MARKS[1]));
+    assert_eq!(calls[begin + 1..end], [] as [String; 0]);
+}
+
+#[test]
+#[ignore = "run as a process by the test above"]
+fn resolves_between_two_marks() {
+    let Some(root) = std::env::var_os(ROOT) else { return };
+    let store = Store::builder(Path::new(&root)).open().expect("opens");
+    let packs = ["pack", "other"].map(|name| PackRef::new(name).expect("a ref"));
+    let resolve_all = || packs.iter().map(|pack| store.resolve(pack).expect("bound").generation()).sum::<u64>();
+    assert_eq!(resolve_all(), 2);
+    assert!(!Path::new(MARKS[0]).exists());
+    let sum: u64 = (0..5000).map(|_| resolve_all()).sum();
+    assert!(!Path::new(MARKS[1]).exists());
+    assert_eq!(sum, 10_000);
+}
