@@ -214,7 +214,13 @@ impl Store {
             return self.lease(&bound.env);
         };
         let lease = Lease::acquire(&self.0.layout.lease(&bound.env.name))?;
-        if self.counter(&bound.pack.pack) == Some(before) { Ok(lease) } else { self.lease(&bound.env) }
+        if self.counter(&bound.pack.pack) != Some(before) {
+            return self.lease(&bound.env);
+        }
+        if lease.is_some() {
+            self.look_after_boot(&bound.env)?;
+        }
+        Ok(lease)
     }
 
     /// Leases an environment, then asks again whether it is ready. None: it is on its way out.
