@@ -2,10 +2,13 @@
 //!
 //! Bytes and seconds are numbers, times RFC 3339 in UTC, names in snake case.
 
+mod collected;
 mod diff;
 mod events;
 mod roots;
 mod upgrade;
+mod usage;
+mod verified;
 
 use std::path::PathBuf;
 
@@ -21,12 +24,15 @@ use crate::spec::Spec;
 use crate::store::runtime::Distribution;
 
 pub use super::finding::{Finding, Level};
+pub use collected::{Collected, FreedByKind, Kept};
 pub use diff::{Diff, Difference, Side};
 pub use events::{Event, Events};
 pub use roots::{
     Linked, Match, Pinned, Process, Role, Root, RootKind, RunningGeneration, Unlinked, Unpinned, WhoUses, Why,
 };
 pub use upgrade::Upgraded;
+pub use usage::{DistributionUsage, EnvUsage, Usage, UsageByKind};
+pub use verified::{Repaired, Source, Unrepaired, Verified};
 
 /// How a pack came to its environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -379,217 +385,6 @@ pub struct PackLog {
     pub log: PathBuf,
     /// What is in it.
     pub text: String,
-}
-
-/// What `gc` did, or would do.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Collected {
-    /// Environments that no root keeps.
-    pub condemned: u64,
-    /// Environments deleted.
-    pub swept: u64,
-    /// Bytes that gave.
-    pub freed_bytes: u64,
-    /// The same, apart.
-    pub freed_by_kind: FreedByKind,
-    /// What could not go, by reason.
-    pub kept: Kept,
-    /// Whether the target was met; true without a target.
-    pub target_reached: bool,
-    /// Whether the clock jumped since the last build or collection, so that nothing was deleted for its age.
-    pub mark_only: bool,
-    /// Whether another collector was at work, so that this one did nothing.
-    pub already_running: bool,
-}
-
-/// Bytes freed, by kind.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct FreedByKind {
-    /// Environments: what is theirs alone.
-    pub environments: u64,
-    /// Objects that nothing names.
-    pub objects: u64,
-    /// What dead builds left.
-    pub staging: u64,
-    /// What deletions in progress left.
-    pub trash: u64,
-    /// What can be fetched again.
-    pub cache: u64,
-    /// Logs.
-    pub logs: u64,
-    /// Locks that nothing names.
-    pub locks: u64,
-    /// Guards that nobody took for long.
-    pub guards: u64,
-    /// What was damaged a long time ago.
-    pub quarantine: u64,
-}
-
-/// What was kept, by reason: environments, and components that no environment holds.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Kept {
-    /// A process uses them.
-    pub leased: u64,
-    /// An earlier generation of a pack names them.
-    pub retained: u64,
-    /// A pin names them.
-    pub pinned: u64,
-    /// They were used a short while ago.
-    pub young: u64,
-    /// Components that were used a short while ago: their artifacts can be linked again without an installer.
-    pub components: u64,
-}
-
-/// What `du` answers. Bytes are those of files, links and directories as they are, not of the blocks they take.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Usage {
-    /// Everything under the root, each inode once: what `du -sb` says.
-    pub total_bytes: u64,
-    /// The same, apart.
-    pub by_kind: UsageByKind,
-    /// Bound packs.
-    pub packs: u64,
-    /// Environments.
-    pub environments: u64,
-    /// What the packs' environments would weigh if each had its own.
-    pub logical_bytes: u64,
-    /// What packs save that share an environment.
-    pub saved_by_sharing_environments: u64,
-    /// What environments save that share files, and files that stand twice in one.
-    pub saved_by_sharing_files: u64,
-    /// Objects of components that no environment holds: what `gc` may free.
-    pub unheld_bytes: u64,
-    /// Each environment, what only it holds first.
-    pub by_env: Vec<EnvUsage>,
-    /// Each distribution in the store, what only it holds first.
-    pub by_distribution: Vec<DistributionUsage>,
-}
-
-/// Bytes under the root, by kind.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct UsageByKind {
-    /// Files by their content.
-    pub objects: u64,
-    /// Files and links of environments that are no objects.
-    pub environments: u64,
-    /// Manifests.
-    pub manifests: u64,
-    /// Locks.
-    pub locks: u64,
-    /// Bindings and pins.
-    pub bindings: u64,
-    /// The index.
-    pub index: u64,
-    /// What can be fetched again.
-    pub cache: u64,
-    /// What the store keeps for itself.
-    pub tools: u64,
-    /// Logs.
-    pub logs: u64,
-    /// Staging and trash.
-    pub staging: u64,
-    /// What is damaged, kept for people.
-    pub quarantine: u64,
-    /// Directories, all of them.
-    pub directories: u64,
-    /// Anything else.
-    pub other: u64,
-}
-
-/// An environment's bytes.
-#[derive(Debug, Clone, Serialize)]
-pub struct EnvUsage {
-    /// Which.
-    pub env: EnvKey,
-    /// The packs bound to it.
-    pub packs: Vec<PackRef>,
-    /// Bytes of its files.
-    pub bytes: u64,
-    /// What only it holds: what would be free without it.
-    pub unique_bytes: u64,
-}
-
-/// A distribution's bytes.
-#[derive(Debug, Clone, Serialize)]
-pub struct DistributionUsage {
-    /// Which.
-    #[serde(flatten)]
-    pub distribution: Distribution,
-    /// Bytes of its files.
-    pub bytes: u64,
-    /// What only it holds.
-    pub unique_bytes: u64,
-    /// How many environments hold it.
-    pub environments: u64,
-}
-
-/// What `verify` answers.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Verified {
-    /// Environments looked at.
-    pub environments: u64,
-    /// Their files.
-    pub files: u64,
-    /// Objects looked at.
-    pub objects: u64,
-    /// Whether every byte was read.
-    pub full: bool,
-    /// What is not as it was published, or was not before the repair.
-    pub findings: Vec<Finding>,
-    /// What was made anew.
-    pub repaired: Vec<Repaired>,
-    /// What could not be.
-    pub unrepaired: Vec<Unrepaired>,
-    /// Objects that went to quarantine.
-    pub quarantined_objects: u64,
-    /// Objects, damaged or missing, that are there again.
-    pub replaced_objects: u64,
-}
-
-/// An environment in the place of a damaged one.
-#[derive(Debug, Clone, Serialize)]
-pub struct Repaired {
-    /// Its key, the same as before.
-    pub env: EnvKey,
-    /// The packs bound to it.
-    pub packs: Vec<PackRef>,
-    /// What it was made of; none: nothing names the damaged one, and it only went away.
-    pub from: Option<Source>,
-    /// The other environments that hold a file damaged in it, as the same inode.
-    pub sharers: Vec<EnvKey>,
-    /// Whether the damaged one is in quarantine; else a process uses it, and a later collection takes it.
-    pub quarantined: bool,
-}
-
-/// What an environment was made of anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Of objects alone.
-    Objects,
-    /// Of its lock, with artifacts installed again.
-    Rebuilt,
-}
-
-impl Source {
-    /// The word for it, as the JSON has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Objects => "objects",
-            Self::Rebuilt => "rebuilt",
-        }
-    }
-}
-
-/// What stays damaged.
-#[derive(Debug, Clone, Serialize)]
-pub struct Unrepaired {
-    /// The environment; none for objects.
-    pub env: Option<EnvKey>,
-    /// The packs bound to it.
-    pub packs: Vec<PackRef>,
-    /// Why.
-    pub message: String,
 }
 
 /// What `reindex` brought back.
