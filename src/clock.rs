@@ -15,7 +15,16 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
         let seconds: f64 = text.split_whitespace().next()?.parse().ok()?;
         Duration::try_from_secs_f64(seconds).ok()
     }
+
+    /// What the kernel calls this boot. None: it cannot be told.
+    fn boot(&self) -> Option<String> {
+        let text = std::fs::read_to_string(BOOT).ok()?;
+        Some(text.trim().to_owned()).filter(|boot| !boot.is_empty())
+    }
 }
+
+/// What the kernel calls this boot (random(4)).
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The system's clock.
 #[derive(Debug, Clone, Copy, Default)]

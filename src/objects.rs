@@ -232,6 +232,12 @@ pub fn all(layout: &Layout) -> Result<Vec<PathBuf>> {
     Ok(all)
 }
 
+/// Whether a file holds the bytes of this digest. Reads all of them.
+pub fn holds(path: &Path, digest: &FileDigest) -> Result<bool> {
+    let content = read::content(&read::open(path)?, path, None, |_| ())?;
+    Ok(FileDigest::from(content.digest) == *digest)
+}
+
 /// Whether an object looks as it was made. One `stat`; what was written to in place has another time.
 fn looks_sound(path: &Path, object: &Object) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| canonical::looks_sealed(&meta, object.exec, object.size))

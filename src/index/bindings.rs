@@ -33,7 +33,10 @@ impl Bound {
     /// Whether another answer for the same pack says the same.
     pub fn is_same(&self, other: &Self) -> bool {
         let binding = |b: &Self| (b.generation, b.answers, b.cause, b.at, b.env.id, b.env.state);
-        binding(self) == binding(other) && self.pack.spec == other.pack.spec && self.pack.origin == other.pack.origin
+        binding(self) == binding(other)
+            && self.env.interpreter.stamp == other.env.interpreter.stamp
+            && self.pack.spec == other.pack.spec
+            && self.pack.origin == other.pack.origin
     }
 }
 

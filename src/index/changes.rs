@@ -42,7 +42,7 @@ mod tests {
         let index = Index::open(&layout, Access::Owner, epoch).expect("opens");
         change(
             &index,
-            "INSERT INTO interpreters VALUES (1, 'i', '/p', 1, 1, 1, '{}');
+            "INSERT INTO interpreters VALUES (1, 'i', '/p', 1, 1, 1, '{}'), (2, 'i', '/p', 2, 1, 1, '{}');
              INSERT INTO specs VALUES ('s', '{}'), ('t', '{}');
              INSERT INTO envs SELECT value, 'k' || value, 'n' || value, 'ready', 1, '', '', 0, 0, '', '', '', '', '', value
                FROM json_each('[1, 2, 3]');
@@ -86,6 +86,7 @@ mod tests {
             ("UPDATE packs SET spec = 't' WHERE ref = 'two'", &[]),
             ("INSERT INTO packs (ref, spec) VALUES ('two', 't') ON CONFLICT (ref) DO UPDATE SET spec = 's'", &["two"]),
             ("UPDATE envs SET state = 'corrupt' WHERE id = 1", &["one", "two"]),
+            ("UPDATE envs SET interpreter = 2 WHERE id = 1", &["one", "two"]),
             ("UPDATE bindings SET env = 3 WHERE env = 1", &["one", "two"]),
             ("UPDATE envs SET used = 9, last_used_at = 'now'", &[]),
             ("UPDATE envs SET state = 'condemned' WHERE id IN (1, 2)", &[]),

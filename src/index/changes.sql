@@ -13,7 +13,8 @@ CREATE TEMP TRIGGER binding_removed AFTER DELETE ON bindings
 BEGIN SELECT envstore_changed(ref) FROM packs WHERE id = OLD.pack AND generation = OLD.generation; END;
 
 -- Condemning and sweeping find no current binding, and so tell nothing.
-CREATE TEMP TRIGGER env_changed AFTER UPDATE OF state, name, key ON envs WHEN OLD.state IS NOT NEW.state OR OLD.name <> NEW.name OR OLD.key <> NEW.key
+CREATE TEMP TRIGGER env_changed AFTER UPDATE OF state, name, key, interpreter ON envs
+WHEN (OLD.state, OLD.name, OLD.key, OLD.interpreter) IS NOT (NEW.state, NEW.name, NEW.key, NEW.interpreter)
 BEGIN
   SELECT envstore_changed(p.ref) FROM bindings b JOIN packs p ON p.id = b.pack AND p.generation = b.generation
   WHERE b.env = NEW.id;

@@ -56,11 +56,14 @@ pub struct EnvRow {
     pub created_at: Timestamp,
     /// When it last lost or gained a root, or was used, to five minutes and as far as that was recorded.
     pub last_used_at: Timestamp,
+    /// The boot in which it was published, or last found to be as it was.
+    pub looked_at: Option<String>,
 }
 
 /// Columns of [`EnvRow`], of `envs AS e JOIN interpreters AS i`.
 pub(super) const COLUMNS: &str = "e.id, e.key, e.name, e.state, i.body, e.lock, e.tree_digest, e.bytes, e.files, \
-     e.installer, e.notes, e.link_mode, e.created_at, e.last_used_at";
+     e.installer, e.notes, e.link_mode, e.created_at, e.last_used_at, \
+     (SELECT boot FROM looked_at WHERE looked_at.env = e.id) AS looked_at";
 
 pub(super) fn env(row: &Row<'_>) -> rusqlite::Result<EnvRow> {
     Ok(EnvRow {
@@ -78,6 +81,7 @@ pub(super) fn env(row: &Row<'_>) -> rusqlite::Result<EnvRow> {
         link_mode: from_word(row, "link_mode")?,
         created_at: parsed(row, "created_at")?,
         last_used_at: parsed(row, "last_used_at")?,
+        looked_at: row.get("looked_at")?,
     })
 }
 
@@ -242,11 +246,6 @@ pub fn take_over(tx: &Transaction<'_>, key: &EnvKey, id: i64) -> rusqlite::Resul
 pub fn set_interpreter(tx: &Transaction<'_>, id: i64, interpreter: &Interpreter) -> rusqlite::Result<()> {
     let row = interpreters::insert(tx, interpreter)?;
     tx.execute("UPDATE envs SET interpreter = ?2 WHERE id = ?1", params![id, row]).map(drop)
-}
-
-/// The boot in which an environment was last looked at.
-pub fn looked_at_in(db: &Connection, id: i64) -> rusqlite::Result<Option<String>> {
-    db.prepare_cached("SELECT boot FROM looked_at WHERE env = ?1")?.query_row([id], |row| row.get(0)).optional()
 }
 
 /// Notes the boot in which an environment was published, or looked at.

@@ -6,12 +6,11 @@
 //! passed is noted in the index and, for long-lived processes, in memory.
 //!
 //! # Performance
-//! Once a boot and environment: a `stat` of each file. Afterwards one query and one small read in `/proc` a process and environment.
+//! Once a boot and environment: a `stat` of each file. Afterwards one small read in `/proc` a process and environment.
 
 use std::sync::PoisonError;
 
 use super::Store;
-use super::doubtful_cache::boot;
 use crate::error::{Error, Result};
 use crate::index::{Access, EnvRow, envs, sql};
 
@@ -24,10 +23,8 @@ impl Store {
         if self.0.access != Access::Owner || !self.is_first_use(env) {
             return Ok(());
         }
-        let Ok(boot) = boot() else { return Ok(()) };
-        // An index that cannot say is one more reason to look.
-        let looked = self.0.index.read("look up a boot", |db| envs::looked_at_in(db, env.id));
-        if looked.is_ok_and(|looked| looked.as_deref() == Some(boot.as_str())) {
+        let Some(boot) = self.0.clock.boot() else { return Ok(()) };
+        if env.looked_at.as_ref() == Some(&boot) {
             return Ok(());
         }
         let survey = self.survey(env, false)?;

@@ -11,7 +11,6 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Store;
-use super::doubtful_cache::boot;
 use crate::error::Result;
 
 /// The name in `meta` of the last reading.
@@ -64,11 +63,7 @@ impl Store {
     /// What the clocks say now.
     pub(super) fn reading(&self) -> Reading {
         let clock = &self.0.clock;
-        Reading {
-            at: clock.now(),
-            boot: boot().map(|boot| boot.trim().to_owned()).unwrap_or_default(),
-            uptime: clock.uptime().unwrap_or_default(),
-        }
+        Reading { at: clock.now(), boot: clock.boot().unwrap_or_default(), uptime: clock.uptime().unwrap_or_default() }
     }
 
     /// Whether the clock jumped since a build or collection noted it.

@@ -12,21 +12,19 @@
 //! # Locking
 //! A mark is locked while its process lives. Throwing the cache away takes `guards/cache` exclusive.
 
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use super::Store;
 use super::build::Order;
 use crate::error::{Error, Result};
-use crate::fs::lock::Mode;
+use crate::fs::lock::{self, Mode};
 use crate::fs::{durable, remove};
 use crate::guard::Guard;
 
 /// How the names of marks begin.
 const PREFIX: &str = "unsynced";
-/// What the kernel calls this boot (random(4)).
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// What an installer writes from now on may not be on disk.
 pub(super) struct Mark {
@@ -35,24 +33,28 @@ pub(super) struct Mark {
 }
 
 impl Store {
-    /// Says, durably, that an installer is about to write into the cache.
-    pub(super) fn mark_cache(&self) -> Result<Mark> {
+    /// Says, durably, that an installer is about to write into the cache. None: this kernel does not tell its boots apart.
+    pub(super) fn mark_cache(&self) -> Result<Option<Mark>> {
+        let Some(boot) = self.0.clock.boot() else { return Ok(None) };
         let cache = self.0.layout.dir("cache");
-        let path = cache.join(durable::unique(PREFIX));
-        let Some(mut guard) = Guard::try_take(&path, Mode::Exclusive)? else {
-            return Err(Error::Busy { what: format!("`{}`", path.display()), holder: None });
-        };
-        let file = guard.file();
-        file.write_all(boot()?.as_bytes()).and_then(|()| file.sync_all()).map_err(Error::io("write", &path))?;
-        durable::sync_dir(&cache)?;
-        Ok(Mark { path, guard })
+        loop {
+            let path = cache.join(durable::unique(PREFIX));
+            // Whoever looked at it before it was locked holds it for a moment: another one, then.
+            let Some(mut guard) = Guard::try_take(&path, Mode::Exclusive)? else { continue };
+            let file = guard.file();
+            file.write_all(boot.as_bytes()).and_then(|()| file.sync_all()).map_err(Error::io("write", &path))?;
+            durable::sync_dir(&cache)?;
+            return Ok(Some(Mark { path, guard }));
+        }
     }
 
     /// The installer ended: what it wrote is made durable, and the mark goes. If that fails the mark stays (I8).
     pub(super) fn settle_cache(&self, mark: Mark) {
-        let Ok(boot) = boot() else { return };
-        // Whoever died before this sync has nothing that it does not write out.
-        let settled = self.marks().map(|marks| marks.into_iter().filter(|(_, made)| *made == boot).collect::<Vec<_>>());
+        let boot = self.0.clock.boot().unwrap_or_default();
+        // Whoever died before this sync has nothing that it does not write out, or never began.
+        let is_settled = |made: &str| made == boot || made.is_empty();
+        let settled =
+            self.marks().map(|marks| marks.into_iter().filter(|(_, made)| is_settled(made)).collect::<Vec<_>>());
         if let Err(error) = durable::sync_filesystem(self.root()) {
             tracing::warn!(%error, "the installer's cache is doubtful from now on");
             return;
@@ -66,8 +68,9 @@ impl Store {
 
     /// Throws the cache away if an earlier boot ended while it was being written.
     pub(super) fn discard_doubtful_cache(&self, order: &Order<'_>) -> Result<()> {
-        let boot = boot()?;
-        let is_doubtful = || Ok::<_, Error>(self.marks()?.into_iter().any(|(_, made)| made != boot));
+        let Some(boot) = self.0.clock.boot() else { return Ok(()) };
+        let is_doubtful =
+            || Ok::<_, Error>(self.marks()?.into_iter().any(|(_, made)| !made.is_empty() && made != boot));
         if !is_doubtful()? {
             return Ok(());
         }
@@ -112,17 +115,17 @@ impl Store {
                 continue;
             }
             let path = entry.path();
-            let is_over = Guard::try_take(&path, Mode::Exclusive)?.is_some();
-            let made = fs::read_to_string(&path).unwrap_or_default();
-            if is_over && !made.is_empty() {
+            // Opened, never made: one that is settled meanwhile stays away.
+            let file = match File::options().read(true).write(true).open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::io("open", &path)(error)),
+            };
+            if lock::try_lock(&file, Mode::Exclusive).map_err(Error::errno("lock", &path))? {
+                let made = fs::read_to_string(&path).unwrap_or_default();
                 marks.push((path, made));
             }
         }
         Ok(marks)
     }
-}
-
-/// The boot this process finds itself in.
-pub(super) fn boot() -> Result<String> {
-    fs::read_to_string(BOOT).map_err(Error::io("read", BOOT))
 }

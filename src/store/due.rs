@@ -15,6 +15,10 @@ use crate::index::{collection, sql};
 
 /// The name in `meta` of when the last collection ended.
 const COLLECTED: &str = "collected_at";
+/// The name in `meta` of when the store was last weighed for `gc.max_size`.
+const WEIGHED: &str = "weighed_at";
+/// Weighing walks the whole store: not after every build.
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 impl Store {
@@ -35,10 +39,24 @@ impl Store {
     fn is_due(&self) -> Result<Option<Gc>> {
         let settings = &self.0.settings.gc;
         let ask = Gc { max_size: settings.max_size, min_free: Some(settings.min_free), ..Gc::default() };
-        let last = self.0.index.meta(COLLECTED)?.and_then(|at| at.parse::<Timestamp>().ok());
-        // Either way: a clock that went back must not put it off for years.
-        let is_young = last.is_some_and(|last| self.0.clock.now().duration_since(last).abs() < DAY);
-        Ok((!is_young && self.missing_bytes(&ask)? > 0).then_some(ask))
+        if self.is_within(COLLECTED, DAY)? {
+            return Ok(None);
+        }
+        if self.missing_bytes(&Gc { max_size: None, ..ask })? > 0 {
+            return Ok(Some(ask));
+        }
+        if ask.max_size.is_none() || self.is_within(WEIGHED, HOUR)? {
+            return Ok(None);
+        }
+        let (op, now) = ("note when the store was weighed", self.0.clock.now().to_string());
+        self.0.index.write(op, |tx| collection::set_meta(tx, WEIGHED, &now).map_err(sql(op)))?;
+        Ok((self.missing_bytes(&ask)? > 0).then_some(ask))
+    }
+
+    /// Whether something was noted less than so long ago. Either way: a clock that went back must not put it off for years.
+    fn is_within(&self, name: &str, span: SignedDuration) -> Result<bool> {
+        let last = self.0.index.meta(name)?.and_then(|at| at.parse::<Timestamp>().ok());
+        Ok(last.is_some_and(|last| self.0.clock.now().duration_since(last).abs() < span))
     }
 
     /// Notes that a collection ended, and what the clocks said.

@@ -10,7 +10,6 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 
 use super::Store;
 use super::clock_jump::CLOCK;
-use super::doubtful_cache::boot;
 use super::runtime::DerivedFile;
 use crate::digest::EnvKey;
 use crate::error::{Error, Result};
@@ -42,7 +41,7 @@ impl Store {
     /// there is one.
     pub(super) fn insert(&self, manifest: &Manifest, derived: &[DerivedFile]) -> Result<EnvRow> {
         let op = "publish an environment";
-        let boot = boot();
+        let boot = self.0.clock.boot();
         let clock = self.reading().to_string();
         self.0.index.write(op, |tx| {
             envs::retire(tx, &manifest.key).map_err(sql(op))?;
@@ -51,7 +50,7 @@ impl Store {
             if !manifest.given {
                 envs::set_alias(tx, &manifest.spec.digest(), &manifest.interpreter.digest(), id).map_err(sql(op))?;
             }
-            if let Ok(boot) = &boot {
+            if let Some(boot) = &boot {
                 envs::set_looked_at(tx, id, boot).map_err(sql(op))?;
             }
             collection::set_meta(tx, CLOCK, &clock).map_err(sql(op))?;

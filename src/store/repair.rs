@@ -25,13 +25,13 @@ use crate::cancel::Cancel;
 use crate::digest::{EnvKey, FileDigest};
 use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
-use crate::fs::{durable, parallel, read};
+use crate::fs::{durable, parallel};
 use crate::guard::Guard;
 use crate::index::{EnvRow, State, collection, components, envs, events, sql};
 use crate::interpreter::Interpreter;
 use crate::lease::Lease;
 use crate::manifest::{Content, Entry, Manifest};
-use crate::objects::{Object, Staged};
+use crate::objects::{self, Object, Staged};
 use crate::pack::PackRef;
 use crate::process::Limits;
 use crate::spec::Spec;
@@ -149,8 +149,7 @@ impl Store {
             needed.into_iter().filter(|object| !damaged.iter().any(|known| known.is(object))).collect();
         let found = parallel::map(&needed, |object| -> Result<_> {
             let path = self.0.layout.object(&object.digest, object.exec);
-            let content = read::open(&path).and_then(|file| read::content(&file, &path, None, |_| ()));
-            let sound = content.is_ok_and(|content| FileDigest::from(content.digest) == object.digest);
+            let sound = objects::holds(&path, &object.digest).unwrap_or(false);
             Ok((!sound).then(|| DamagedObject::new(*object, !path.exists())))
         })?;
         damaged.extend(found.into_iter().flatten());
@@ -338,7 +337,7 @@ impl Store {
             for entry in &manifest.entries {
                 let Content::File { digest, exec, size, .. } = entry.content else { continue };
                 let path = layout.env(&env.name).join(&entry.path);
-                if gone.contains_key(&(digest, exec)) && is_sound(&path, digest) {
+                if gone.contains_key(&(digest, exec)) && objects::holds(&path, &digest).unwrap_or(false) {
                     staged.push(objects.stage(&path, Object { digest, exec, size }, &staging)?);
                     gone.remove(&(digest, exec));
                 }
@@ -363,11 +362,6 @@ impl Store {
 fn shared(path: &Path) -> Option<Inode> {
     let meta = fs::symlink_metadata(path).ok().filter(|meta| meta.is_file() && meta.nlink() > 1)?;
     Some((meta.dev(), meta.ino()))
-}
-
-fn is_sound(path: &Path, digest: FileDigest) -> bool {
-    let content = read::open(path).and_then(|file| read::content(&file, path, None, |_| ()));
-    content.is_ok_and(|content| FileDigest::from(content.digest) == digest)
 }
 
 /// An error with what caused it, in one line.

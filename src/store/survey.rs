@@ -10,11 +10,12 @@ use super::Store;
 use super::report::{Finding, Level};
 use crate::digest::FileDigest;
 use crate::error::{Error, Result};
-use crate::fs::{canonical, parallel, read};
+use crate::fs::{canonical, parallel};
 use crate::index::EnvRow;
 use crate::layout::LEASE;
 use crate::lease::Lease;
 use crate::manifest::{Content, Entry, Manifest};
+use crate::objects;
 use crate::pack::PackRef;
 
 /// An environment compared with its manifest.
@@ -114,13 +115,11 @@ fn differs(dir: &Path, entry: &Entry, full: bool) -> Result<Option<String>> {
         Content::File { size, exec, .. } if !canonical::looks_sealed(&meta, *exec, *size) => {
             Some("was written to, or its mode was changed".into())
         }
-        Content::File { digest, .. } if full => {
-            match read::open(&path).and_then(|file| read::content(&file, &path, None, |_| ())) {
-                Ok(content) if FileDigest::from(content.digest) == *digest => None,
-                Ok(_) => Some("holds other bytes".into()),
-                Err(error) => Some(format!("cannot be read: {error}")),
-            }
-        }
+        Content::File { digest, .. } if full => match objects::holds(&path, digest) {
+            Ok(true) => None,
+            Ok(false) => Some("holds other bytes".into()),
+            Err(error) => Some(format!("cannot be read: {error}")),
+        },
         Content::File { .. } => None,
     })
 }

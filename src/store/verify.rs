@@ -9,7 +9,7 @@ use super::survey::Survey;
 use crate::cancel::Cancel;
 use crate::digest::FileDigest;
 use crate::error::Result;
-use crate::fs::{canonical, parallel, read};
+use crate::fs::{canonical, parallel};
 use crate::index::{EnvRow, State, bindings, components, envs};
 use crate::objects::{self, Object};
 use crate::pack::PackRef;
@@ -116,10 +116,9 @@ impl Store {
                 return damaged("was written to, or its mode was changed");
             }
             if full {
-                let content = read::open(path).and_then(|file| read::content(&file, path, None, |_| ()));
-                match content {
-                    Ok(content) if FileDigest::from(content.digest) == digest => {}
-                    Ok(_) => return damaged("holds other bytes"),
+                match objects::holds(path, &digest) {
+                    Ok(true) => {}
+                    Ok(false) => return damaged("holds other bytes"),
                     Err(_) => return damaged("cannot be read"),
                 }
             }

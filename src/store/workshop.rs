@@ -26,7 +26,7 @@ pub(super) struct Workshop<'a> {
     /// Nobody trims the cache while an installer may use it.
     _cache: Guard,
     /// What an installer wrote into it, if one was started, is not on disk yet.
-    mark: OnceCell<Mark>,
+    mark: OnceCell<Option<Mark>>,
     cache: PathBuf,
     tools: PathBuf,
     pub preferences: Vec<String>,
@@ -82,7 +82,7 @@ impl<'a> Workshop<'a> {
 
 impl Drop for Workshop<'_> {
     fn drop(&mut self) {
-        if let Some(mark) = self.mark.take() {
+        if let Some(Some(mark)) = self.mark.take() {
             self.store.settle_cache(mark);
         }
     }

@@ -94,8 +94,8 @@ fn exec_is_one_opening_one_query_one_lock() {
     let world = world();
     let Some(counted) = of_command(&world, &["exec", "pack", "--", "/bin/true"]) else { return };
     // 5 for store.json, 5 for what may be done, 6 for the epoch, 75 for SQLite, 8 for the lease and the interpreter,
-    // 16 for whether it was looked at since the boot.
-    at_most(121, &world, &counted);
+    // 11 for whether it was looked at since the boot.
+    at_most(112, &world, &counted);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn resolve_is_one_opening_one_query_one_lock() {
     let world = world();
     let Some(counted) = of_command(&world, &["resolve", "pack"]) else { return };
     // As `exec`; then the answer is written, SQLite closed and the memory given back.
-    at_most(133, &world, &counted);
+    at_most(122, &world, &counted);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn an_ensure_that_is_a_hit_is_as_cheap() {
     let world = world();
     let Some(counted) = of_command(&world, &["ensure", "pack", "--from", "packs/pack"]) else { return };
     // As `resolve`; 8 for the configuration, 20 for the declaration, 5 to take over two signals.
-    at_most(168, &world, &counted);
+    at_most(159, &world, &counted);
 }
 
 #[test]
