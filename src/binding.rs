@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{EnvKey, InterpreterDigest, LockDigest, SpecDigest};
 use crate::error::{Error, Result};
-use crate::fs::durable;
+use crate::fs::{durable, read};
 use crate::index::Generation;
 use crate::layout::Layout;
 use crate::pack::PackRef;
@@ -20,6 +20,9 @@ use crate::store::report::Cause;
 
 /// The version of the file's own format.
 pub const VERSION: u32 = 1;
+
+/// No file is bigger: it holds one declaration, whose texts have 32 MiB at most, and a history.
+const SIZE_LIMIT: u64 = 128 << 20;
 
 /// A pack's declaration and history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,8 +104,12 @@ impl BindingFile {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::UnsupportedFormat`] when a newer release wrote it.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read(path).map_err(Error::io("read", path))?;
-        let file: Self = serde_json::from_slice(&text)
+        Self::decode(&read::whole(path, SIZE_LIMIT)?, path)
+    }
+
+    /// Reads the bytes of one; the path is for messages.
+    pub(crate) fn decode(text: &[u8], path: &Path) -> Result<Self> {
+        let file: Self = serde_json::from_slice(text)
             .map_err(|error| Error::Corrupt { path: path.to_owned(), reason: error.to_string() })?;
         if file.version > VERSION {
             return Err(Error::UnsupportedFormat { path: path.to_owned(), found: file.version, known: VERSION });

@@ -46,6 +46,9 @@ pub mod epoch;
 pub mod error;
 mod failpoint;
 pub mod fs;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod guard;
 pub mod index;
 pub mod interpreter;

@@ -7,7 +7,7 @@
 //! it knows of the environment (P10).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use flate2::Compression;
@@ -20,6 +20,7 @@ use crate::component::{self, Component, Form};
 use crate::digest::{Canonical, ComponentId, EnvKey, FileDigest, LockDigest, TreeDigest};
 use crate::error::{Error, Result};
 use crate::fs::link::LinkMode;
+use crate::fs::read;
 use crate::fs::scan::{Node, NodeKind};
 use crate::interpreter::Interpreter;
 use crate::layout::{EnvName, Layout};
@@ -27,8 +28,8 @@ use crate::lock::Lock;
 use crate::spec::Spec;
 use crate::store::runtime::{Distribution, Skeleton};
 
-/// No manifest is bigger, uncompressed.
-const SIZE_LIMIT: u64 = 1 << 30;
+/// No manifest is bigger, uncompressed: room for a million files.
+const SIZE_LIMIT: u64 = 256 << 20;
 
 /// The version of the manifest's own format.
 pub const VERSION: u32 = 1;
@@ -259,14 +260,44 @@ impl Entry {
     }
 }
 
+/// What is compressed, up to a limit: a few kilobytes may say gigabytes.
+fn unpack(compressed: &[u8], limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    GzDecoder::new(compressed).take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("it is larger than {} MiB when unpacked", limit >> 20)));
+    }
+    Ok(bytes)
+}
+
+/// Refuses to write what would not be read back.
+struct Measured<W> {
+    inner: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Measured<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.bytes += written as u64;
+        if self.bytes > SIZE_LIMIT {
+            return Err(io::Error::other("the environment has too many files for one manifest"));
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 impl Manifest {
     /// The bytes of its file.
     pub fn encode(&self) -> Result<Vec<u8>> {
-        let failed =
-            |error: std::io::Error| Error::Corrupt { path: self.name.as_str().into(), reason: error.to_string() };
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let failed = |error: io::Error| Error::Corrupt { path: self.name.as_str().into(), reason: error.to_string() };
+        let mut encoder = Measured { inner: GzEncoder::new(Vec::new(), Compression::fast()), bytes: 0 };
         serde_json::to_writer(&mut encoder, self).map_err(|error| failed(error.into()))?;
-        encoder.finish().map_err(failed)
+        encoder.inner.finish().map_err(failed)
     }
 
     /// Reads one.
@@ -275,11 +306,13 @@ impl Manifest {
     /// [`Error::Corrupt`] when it cannot be parsed or names another environment than its file;
     /// [`Error::UnsupportedFormat`] when a newer release wrote it.
     pub fn read(path: &Path) -> Result<Self> {
-        let compressed = std::fs::read(path).map_err(Error::io("read", path))?;
+        Self::decode(&read::whole(path, SIZE_LIMIT)?, path)
+    }
+
+    /// Reads the bytes of one's file; the path says whose it is.
+    pub(crate) fn decode(compressed: &[u8], path: &Path) -> Result<Self> {
         let corrupt = |reason: String| Error::Corrupt { path: path.to_owned(), reason };
-        let mut bytes = Vec::new();
-        let mut decoder = GzDecoder::new(compressed.as_slice()).take(SIZE_LIMIT);
-        decoder.read_to_end(&mut bytes).map_err(|error| corrupt(error.to_string()))?;
+        let bytes = unpack(compressed, SIZE_LIMIT).map_err(|error| corrupt(error.to_string()))?;
         let version = serde_json::from_slice::<Versioned>(&bytes).map_err(|e| corrupt(e.to_string()))?.version;
         if version > VERSION {
             return Err(Error::UnsupportedFormat { path: path.to_owned(), found: version, known: VERSION });
@@ -345,6 +378,27 @@ mod tests {
     use super::*;
     use crate::fs::scan::seal_files;
     use crate::placeholder::Placeholders;
+
+    #[test]
+    fn what_unpacks_to_more_than_the_limit_is_refused() {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let piece = [b' '; 64 << 10];
+        for _ in 0..256 {
+            encoder.write_all(&piece).expect("memory takes it");
+        }
+        let bomb = encoder.finish().expect("memory takes it");
+        assert!(bomb.len() < 1 << 20, "{} bytes", bomb.len());
+        assert_eq!(unpack(&bomb, 16 << 20).expect("it fits").len(), 16 << 20);
+        let error = unpack(&bomb, (16 << 20) - 1).expect_err("refused");
+        assert!(error.to_string().contains("when unpacked"), "{error}");
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_not_written() {
+        let mut writer = Measured { inner: io::sink(), bytes: SIZE_LIMIT - 1 };
+        assert_eq!(writer.write(b"x").expect("it fits"), 1);
+        writer.write(b"x").expect_err("refused");
+    }
 
     fn tree(at: &Path, interpreter: &str) -> Tree {
         std::fs::create_dir_all(at.join("bin")).expect("makes");

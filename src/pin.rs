@@ -11,12 +11,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::EnvKey;
 use crate::error::{Error, Result};
-use crate::fs::durable;
+use crate::fs::{durable, read};
 use crate::layout::Layout;
 use crate::pack::PackRef;
 
 /// The version of the file's own format.
 pub const VERSION: u32 = 1;
+
+/// No file is bigger.
+const SIZE_LIMIT: u64 = 1 << 20;
 
 /// A name that a person gave to an environment, which keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +92,12 @@ impl Kept {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::UnsupportedFormat`] when a newer release wrote it.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read(path).map_err(Error::io("read", path))?;
-        let kept: Self = serde_json::from_slice(&text)
+        Self::decode(&read::whole(path, SIZE_LIMIT)?, path)
+    }
+
+    /// Reads the bytes of one; the path is for messages.
+    pub(crate) fn decode(text: &[u8], path: &Path) -> Result<Self> {
+        let kept: Self = serde_json::from_slice(text)
             .map_err(|error| Error::Corrupt { path: path.to_owned(), reason: error.to_string() })?;
         let (Self::Pin(PinFile { version, .. }) | Self::Link(LinkFile { version, .. })) = kept;
         if version > VERSION {

@@ -4,13 +4,14 @@
 //! A release reads its own format and the one before it, each by its own reader, and writes into a store what its format says. `migrate` alone
 //! changes a format.
 
-use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::fs::durable;
+use crate::fs::{durable, read};
 use crate::layout::{FORMAT, Layout};
 
 /// Makes the words of this release of the bytes of one format.
@@ -18,6 +19,9 @@ type Reader = fn(&[u8]) -> serde_json::Result<StoreFile>;
 
 /// The formats that this release reads, oldest first. There is none before the first.
 const READERS: &[(u32, Reader)] = &[(1, |text| serde_json::from_slice(text))];
+
+/// No `store.json` is bigger.
+const SIZE_LIMIT: u64 = 64 << 10;
 
 /// `store.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,29 +43,38 @@ impl StoreFile {
     /// [`Error::UnsupportedFormat`] for a newer one, whatever else it says; [`Error::Corrupt`].
     pub fn read(layout: &Layout) -> Result<Option<Self>> {
         let path = layout.store_json();
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
-                return Ok(None);
+        match read::whole(&path, SIZE_LIMIT) {
+            Ok(text) => Self::decode(&text, layout.root()).map(Some),
+            Err(Error::Io { source, .. })
+                if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                Ok(None)
             }
-            Err(error) => return Err(Error::io("read", &path)(error)),
-        };
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads its bytes; the root is for messages.
+    pub(crate) fn decode(text: &[u8], root: &Path) -> Result<Self> {
         #[derive(Deserialize)]
         struct Format {
             format: u32,
         }
-        let corrupt = |error: serde_json::Error| Error::Corrupt { path: path.clone(), reason: error.to_string() };
-        let found = serde_json::from_slice::<Format>(&text).map_err(corrupt)?.format;
+        let corrupt = |error: serde_json::Error| Error::Corrupt {
+            path: Layout::new(root).store_json(),
+            reason: error.to_string(),
+        };
+        let found = serde_json::from_slice::<Format>(text).map_err(corrupt)?.format;
         if found > FORMAT {
-            return Err(Error::UnsupportedFormat { path: layout.root().to_owned(), found, known: FORMAT });
+            return Err(Error::UnsupportedFormat { path: root.to_owned(), found, known: FORMAT });
         }
         let reader = READERS.iter().find(|(format, _)| *format == found).map(|(_, reader)| reader);
         let reader = reader.ok_or_else(|| {
             let oldest = READERS[0].0;
             let reason = format!("its format is {found}, and the oldest that this release reads is {oldest}");
-            Error::Corrupt { path: path.clone(), reason }
+            Error::Corrupt { path: Layout::new(root).store_json(), reason }
         })?;
-        reader(&text).map(Some).map_err(corrupt)
+        reader(text).map_err(corrupt)
     }
 
     /// Replaces it, durably.
@@ -74,6 +87,8 @@ impl StoreFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@
 
 mod args;
 mod commands;
-mod config;
+pub(crate) mod config;
 mod context;
 mod declare;
 mod early;

@@ -30,6 +30,20 @@ pub fn open(path: &Path) -> Result<File> {
     options.open(path).map_err(Error::io("open", path))
 }
 
+/// A whole file of limited size; a symbolic link is not followed (I9).
+///
+/// # Errors
+/// [`Error::Corrupt`] for one that is larger than `limit` bytes, of which no more is read.
+pub fn whole(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+    if bytes.len() as u64 > limit {
+        let reason = format!("it is larger than {} KiB, which nothing writes there", limit >> 10);
+        return Err(Error::Corrupt { path: path.to_owned(), reason });
+    }
+    Ok(bytes)
+}
+
 /// Reads a file once: its digest, its size, whether a text is in it. `also` is shown every chunk in order.
 pub fn content(
     mut file: &File,

@@ -82,6 +82,14 @@ impl Config {
         Ok(config)
     }
 
+    /// Reads a text as if it were a file's.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn of_text(text: &str, path: &Path) -> Result<Self> {
+        let mut config = Self::default();
+        config.apply(File::parse(text, path)?, path)?;
+        Ok(config)
+    }
+
     /// Fills in what the host says: `PATH`, and the directories in which pyenv and uv keep interpreters.
     fn find_on_host(&mut self, environment: &Environment) {
         if let Some(path) = environment.value("PATH") {

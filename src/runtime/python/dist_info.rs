@@ -116,7 +116,7 @@ fn header(metadata: &str, name: &str) -> Option<String> {
 }
 
 /// The scripts of an `entry_points.txt`, read as `importlib.metadata` does, and the lines that make none.
-fn entry_points(text: &str) -> (Vec<EntryPoint>, Vec<String>) {
+pub(crate) fn entry_points(text: &str) -> (Vec<EntryPoint>, Vec<String>) {
     let (mut scripts, mut bad) = (Vec::<EntryPoint>::new(), Vec::new());
     let mut in_scripts = false;
     for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {

@@ -4,10 +4,10 @@
 //! digests and the interpreter's tags, and each artifact is then named by its URL and digest. Both runs happen in a
 //! skeleton of ours, so that nothing the interpreter itself has, or says about being managed, plays a part.
 
-mod classify;
+pub(crate) mod classify;
 mod invocation;
 mod options;
-mod report;
+pub(crate) mod report;
 mod tool;
 
 use std::ffi::OsString;

@@ -191,14 +191,14 @@ struct ProjectFile {
     url: String,
 }
 
-fn json(body: &[u8], base: &Url) -> Option<Vec<Offer>> {
+pub(crate) fn json(body: &[u8], base: &Url) -> Option<Vec<Offer>> {
     let project: Project = serde_json::from_slice(body).ok()?;
     let offer = |file: ProjectFile| Some(Offer { url: base.join(&file.url).ok()?, file: file.filename });
     Some(project.files.into_iter().filter_map(offer).collect())
 }
 
 /// The anchors of a page, `<base href>` respected. A file's name is the last part of its URL (PEP 503).
-fn html(body: &[u8], base: &Url) -> Vec<Offer> {
+pub(crate) fn html(body: &[u8], base: &Url) -> Vec<Offer> {
     let mut base = base.clone();
     let mut offers = Vec::new();
     for token in Tokenizer::new(body) {

@@ -41,7 +41,7 @@ const BUILD: &[&str] = &[
 ];
 
 /// Sorts out pip's output.
-pub(super) fn classify(said: &str) -> Verdict {
+pub(crate) fn classify(said: &str) -> Verdict {
     let has = |marks: &[&str]| marks.iter().any(|mark| said.contains(mark));
     let error =
         |text: &str| said.lines().find_map(|line| line.trim_start().strip_prefix("ERROR: ")?.strip_prefix(text));

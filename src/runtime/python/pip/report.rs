@@ -56,7 +56,7 @@ struct Repository {
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn parse(text: &[u8]) -> Result<Pylock, String> {
+pub(crate) fn parse(text: &[u8]) -> Result<Pylock, String> {
     let report: Report = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     if report.version != "1" {
         return Err(format!("its version is `{}`", report.version));
