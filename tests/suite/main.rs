@@ -16,6 +16,7 @@ mod failures;
 mod filesystems;
 mod formats;
 mod fresh;
+mod hostile;
 mod index;
 mod installers;
 mod interpreters;

@@ -29,6 +29,15 @@ impl Verdict {
 const SUMMARY_LIMIT: usize = 600;
 
 const NO_SPACE: &[&str] = &["No space left on device", "Disk quota exceeded", "(os error 28)", "(os error 122)"];
+/// Of uv, then of pip.
+const UNSAFE: &[&str] = &[
+    "Archive contains unacceptable filename",
+    "Script path must resolve to a file within the scripts directory",
+    "Scripts must not use the reserved name",
+    "ZIP file uses conflicting ",
+    "would be installed outside the scripts directory",
+    "trying to install outside the target directory",
+];
 const CREDENTIALS: &[&str] = &[
     "401 Unauthorized",
     "403 Forbidden",
@@ -56,6 +65,19 @@ const NETWORK: &[&str] = &[
     "request or response body error",
     "Could not read from remote repository",
 ];
+
+/// The artifact that uv or pip refused for what it would do to its surroundings, with the reason; none if it failed for another.
+pub(crate) fn unsafe_artifact(said: &str) -> Option<(String, String)> {
+    let line = said.lines().find(|line| UNSAFE.iter().any(|mark| line.contains(mark)))?;
+    let artifact = after(said, "Failed to extract archive: ", "\n")
+        .or_else(|| after(said, "Failed to download `", "`"))
+        .or_else(|| after(said, "Failed to install: ", " ("))
+        .or_else(|| after(said, "For req: ", ". "))
+        .unwrap_or("an artifact");
+    let reason = line.trim().trim_start_matches("cause: ").trim_start_matches("ERROR: ");
+    let reason = lower_first(&one_line(reason)).replace(char::is_control, "\u{fffd}");
+    Some((artifact.trim().to_owned(), reason))
+}
 
 /// Sorts out uv's standard error.
 pub(crate) fn classify(stderr: &str) -> Verdict {

@@ -3,9 +3,10 @@
 //! `discover` finds interpreters (`sources` says where, `probe` asks each once). An `installer` (`uv` or `pip`, each
 //! started by `run`) locks a spec into a [`Lock`]: `pylock` reads and writes it, `pick` chooses the one artifact a
 //! package, by `tags`. A lock that a pack brings is `declared`. `tool` has the uv itself, fetched by `fetch` through
-//! `simple_api` where there is none. `skeleton` begins an environment, the installer installs into it, `finish` makes
+//! `simple_api` where there is none. `archive` looks into wheels first, `skeleton` begins an environment, the installer installs into it, `finish` makes
 //! it independent of who installed. `doctor` looks at one that stands.
 
+pub(crate) mod archive;
 pub(crate) mod bytecode;
 pub(crate) mod check;
 pub(crate) mod classify;
@@ -124,6 +125,7 @@ impl Runtime for Python {
         if lock.packages.is_empty() {
             return finish::finish(job, lock, env_dir, Wrong::Refused);
         }
+        archive::check(lock)?;
         let chosen = installer::choose(job)?;
         tracing::debug_span!("install").in_scope(|| chosen.install(job, lock, env_dir))?;
         let installed = match finish::finish(job, lock, env_dir, Wrong::Refused) {

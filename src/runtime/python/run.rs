@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use url::Url;
 
-use super::classify::Verdict;
+use super::classify::{self, Verdict};
 use super::{installer, trust};
 use crate::credentials::{self, Login};
 use crate::error::{Error, InstallerCause, Phase, Result};
@@ -56,6 +56,10 @@ impl Run<'_, '_> {
                 return Ok(finished);
             }
             let said = finished.stderr + &self.noted();
+            if let Some((artifact, reason)) = classify::unsafe_artifact(&said) {
+                let [artifact, reason] = [artifact, reason].map(|text| self.job.log.masked(&text));
+                return Err(Error::UnsafeArtifact { artifact, reason });
+            }
             let verdict = match (self.classify)(&said) {
                 verdict if said.trim().is_empty() => {
                     Verdict { summary: format!("{} ended without a word ({})", self.name, finished.status), ..verdict }

@@ -118,7 +118,7 @@ fn put(path: &Path, head: &str, body: &[u8], mode: u32) -> Result<()> {
     file.write_all(head.as_bytes()).and_then(|()| file.write_all(body)).map_err(Error::io("write", path))
 }
 
-fn is_file_name(name: &str) -> bool {
+pub(crate) fn is_file_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.contains(|c: char| c == '/' || c.is_control())
 }
 

@@ -51,7 +51,10 @@ impl Tree {
             let path = entry.path().strip_prefix(env_dir).unwrap_or(entry.path());
             let name = match path.to_str() {
                 Some(name) if !name.chars().any(char::is_control) => name,
-                _ => return Err(refused(&path.display().to_string(), "its name is not printable UTF-8")),
+                _ => {
+                    let shown = path.as_os_str().as_encoded_bytes().escape_ascii().to_string();
+                    return Err(refused(&shown, "its name is not printable UTF-8"));
+                }
             };
             if name == ".lease" {
                 continue;

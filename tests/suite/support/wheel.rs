@@ -22,6 +22,7 @@ pub struct Wheel {
     files: Vec<(String, Vec<u8>)>,
     recorded: Vec<(String, String)>,
     bare_mode: Option<u16>,
+    hidden: Vec<(String, Vec<u8>, u16)>,
 }
 
 impl Wheel {
@@ -38,6 +39,7 @@ impl Wheel {
             scripts: Vec::new(),
             recorded: Vec::new(),
             bare_mode: None,
+            hidden: Vec::new(),
             files: vec![(format!("{module}/__init__.py"), format!("version = {version:?}\n").into_bytes())],
         }
     }
@@ -76,6 +78,12 @@ impl Wheel {
     /// Its archive's entries have this mode, and no mark of what kind of file they are, as some build systems write them.
     pub fn bare_mode(mut self, mode: u16) -> Self {
         self.bare_mode = Some(mode);
+        self
+    }
+
+    /// Its archive has a member that its `RECORD` does not say, with this kind and mode.
+    pub fn hidden(mut self, name: &str, bytes: impl AsRef<[u8]>, mode: u16) -> Self {
+        self.hidden.push((name.into(), bytes.as_ref().to_vec(), mode));
         self
     }
 
@@ -126,7 +134,23 @@ impl Wheel {
             zip.start_file(name, SimpleFileOptions::default()).expect("a zip entry begins");
             zip.write_all(&bytes).expect("a zip entry is written");
         }
+        for (name, bytes, _) in &self.hidden {
+            zip.start_file(name.as_str(), SimpleFileOptions::default()).expect("a zip entry begins");
+            zip.write_all(bytes).expect("a zip entry is written");
+        }
         zip.finish().expect("the zip ends");
+        if !self.hidden.is_empty() {
+            let mut bytes = std::fs::read(&path).expect("the wheel can be read");
+            let entries: Vec<_> = memchr::memmem::find_iter(&bytes, b"PK\x01\x02").collect();
+            for entry in entries {
+                let length = usize::from(u16::from_le_bytes([bytes[entry + 28], bytes[entry + 29]]));
+                let name = bytes[entry + 46..entry + 46 + length].to_vec();
+                if let Some((_, _, mode)) = self.hidden.iter().find(|(hidden, ..)| hidden.as_bytes() == name) {
+                    bytes[entry + 38..entry + 42].copy_from_slice(&(u32::from(*mode) << 16).to_le_bytes());
+                }
+            }
+            std::fs::write(&path, bytes).expect("the wheel can be written");
+        }
         if let Some(mode) = self.bare_mode {
             let mut bytes = std::fs::read(&path).expect("the wheel can be read");
             // The external attributes of each entry of the central directory (APPNOTE.TXT, 4.3.12).

@@ -105,3 +105,22 @@ proptest::proptest! {
         let _ = classify(&format!("The build backend returned an error\n{text}"));
     }
 }
+
+#[test]
+fn what_installers_refuse_as_unsafe_is_told_with_its_artifact() {
+    for (said, artifact, reason) in [
+        (
+            "error: Failed to download `evil==1.0`\n  cause: Failed to extract archive: evil-1.0-py3-none-any.whl\n  cause: Archive contains unacceptable filename: evil/\u{1b}b.py\n",
+            "evil-1.0-py3-none-any.whl",
+            "archive contains unacceptable filename: evil/\u{fffd}b.py",
+        ),
+        (
+            "ERROR: For req: evil==1.0. Invalid script entry point name '../x': the script would be installed outside the scripts directory (/e/bin).\n",
+            "evil==1.0",
+            "for req: evil==1.0. Invalid script entry point name '../x': the script would be installed outside the scripts directory (/e/bin).",
+        ),
+    ] {
+        assert_eq!(unsafe_artifact(said), Some((artifact.into(), reason.into())));
+    }
+    assert_eq!(unsafe_artifact("error: No solution found"), None);
+}
