@@ -7,13 +7,16 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::libc;
 use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
 
-/// Makes the child die with the thread that starts it, run at nice 10, and inherit a lease.
+/// Makes the child die with the thread that starts it, run at nice 10 and umask 022, and inherit a lease but no other descriptor
+/// beside its standard ones, whatever the process that uses the library left open.
 pub(super) fn prepare(command: &mut Command, lease: Option<BorrowedFd<'_>>) {
     let parent = nix::unistd::getpid();
     let lease = lease.map(|fd| fd.as_raw_fd());
-    // SAFETY: the closure makes only async-signal-safe calls (prctl, getppid, setpriority, fcntl) and touches
+    // SAFETY: the closure makes only async-signal-safe calls (prctl, getppid, setpriority, umask, close_range, fcntl) and touches
     // no memory but its own copies. The lease's descriptor outlives `spawn`, which its borrower waits for.
     unsafe {
         command.pre_exec(move || {
@@ -22,7 +25,10 @@ pub(super) fn prepare(command: &mut Command, lease: Option<BorrowedFd<'_>>) {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             // Failing to be nice is no reason to fail.
-            let _ = nix::libc::setpriority(nix::libc::PRIO_PROCESS, 0, 10);
+            let _ = libc::setpriority(libc::PRIO_PROCESS, 0, 10);
+            umask(Mode::from_bits_truncate(0o022));
+            // Closed by exec, not here: spawning itself needs one. Kernels before 5.11 cannot, and then what is open stays.
+            let _ = libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
             if let Some(fd) = lease {
                 fcntl(BorrowedFd::borrow_raw(fd), FcntlArg::F_SETFD(FdFlag::empty()))?;
             }

@@ -4,6 +4,7 @@
 
 mod after_boot;
 mod campaign;
+mod children;
 mod collect;
 mod commands;
 mod cost;
