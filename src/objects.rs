@@ -200,7 +200,7 @@ impl<'a> Objects<'a> {
     /// Removes an object and returns the bytes that freed. A missing one is no error. The caller holds `guards/objects`
     /// exclusive and knows that nothing names it.
     pub fn remove(&self, path: &Path) -> Result<u64> {
-        if !path.exists() {
+        if path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
             return Ok(0);
         }
         let freed = freed_by(path)?;
@@ -213,18 +213,28 @@ impl<'a> Objects<'a> {
         let dir = path.parent().unwrap_or(path);
         match fs::create_dir(dir) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io("create", dir)(error)),
+            // I9: what is written below a link is written elsewhere.
+            Err(_) if !fs::symlink_metadata(dir).map_err(Error::io("stat", dir))?.is_dir() => {
+                Err(Error::Corrupt { path: dir.to_owned(), reason: "it is no directory; `gc` removes it".into() })
+            }
             // Whatever the umask: readers of another uid verify what is in it.
             _ => fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", dir)),
         }
     }
 }
 
-/// The path of every object of a store.
+/// The path of every object of a store, and of what stands among their directories and is none.
 pub fn all(layout: &Layout) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     let top = layout.dir("objects");
     for dir in fs::read_dir(&top).map_err(Error::io("list", &top))? {
-        let dir = dir.map_err(Error::io("list", &top))?.path();
+        let entry = dir.map_err(Error::io("list", &top))?;
+        let dir = entry.path();
+        // I9: a link here leads to what is not ours, and is none of our names.
+        if !entry.file_type().map_err(Error::io("look at", &dir))?.is_dir() {
+            all.push(dir);
+            continue;
+        }
         for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))? {
             all.push(entry.map_err(Error::io("list", &dir))?.path());
         }

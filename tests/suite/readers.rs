@@ -143,3 +143,56 @@ fn a_reader_cannot_lock_write_or_replace_and_blocks_no_writer() {
     assert!(!Path::new(&env).exists(), "and no longer");
     assert_eq!(world.run(["verify", "--full"]).code, 0);
 }
+
+#[test]
+fn links_planted_in_the_store_are_not_followed() {
+    let world = World::new();
+    world.wheel(&Wheel::new("alpha", "1.0"));
+    world.ok(["ensure", "pack", "--with", "alpha"]);
+    let outside = world.path().join("outside");
+    fs::create_dir(&outside).expect("a directory");
+    fs::write(outside.join("thesis.txt"), "years of work").expect("writes");
+    fs::set_permissions(outside.join("thesis.txt"), fs::Permissions::from_mode(0o640)).expect("chmod");
+    let stem = "a".repeat(32);
+    let planted = [
+        "trash/x".into(),
+        "staging/build-1-x".into(),
+        "cache/uv-old".into(),
+        "quarantine/x".into(),
+        "objects/00".into(),
+        "bindings/00".into(),
+        format!("envs/{stem}"),
+        format!("envs/{stem}.2"),
+        "tools/old".into(),
+        "logs/old".into(),
+    ];
+    for path in &planted {
+        let path = world.store().join(path);
+        let _ = fs::remove_dir_all(&path);
+        std::os::unix::fs::symlink(&outside, path).expect("links");
+    }
+    std::os::unix::fs::symlink(outside.join("thesis.txt"), world.store().join(format!("manifests/{stem}.json.gz")))
+        .expect("links");
+    std::os::unix::fs::symlink(outside.join("thesis.txt"), world.store().join(format!("pins/{}", "b".repeat(64))))
+        .expect("links");
+    for command in [
+        &["gc", "--idle", "0s"][..],
+        &["verify", "--full"],
+        &["du"],
+        &["reindex"],
+        &["gc", "--idle", "0s"],
+        &["list", "--all"],
+    ] {
+        let ran = world.run(command);
+        assert_ne!(ran.code, 70, "{command:?}: {ran:#?}");
+    }
+    world.ok(["ensure", "other", "--with", "alpha"]);
+    world.ok(["remove", "other"]);
+    let names: Vec<_> =
+        fs::read_dir(&outside).expect("lists").map(|entry| entry.expect("an entry").file_name()).collect();
+    assert_eq!(names, ["thesis.txt"]);
+    let meta = fs::metadata(outside.join("thesis.txt")).expect("stat");
+    assert_eq!(meta.permissions().mode() & 0o7777, 0o640);
+    assert_eq!(fs::read_to_string(outside.join("thesis.txt")).expect("reads"), "years of work");
+    assert_eq!(world.python_in("pack", "import alpha; print(alpha.version)"), "1.0");
+}
