@@ -320,13 +320,45 @@ pub(super) fn children(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
     listed.map(|entry| entry.map(|entry| entry.path()).map_err(Error::io("list", dir))).collect()
 }
 
-/// A staging entry whose process is dead: a build's directory with a free guard, or a file of a write that never ended.
+/// A staging entry whose process is dead. Names are `<what>-<pid>-…`; a process id that lives again keeps a few bytes until the next run. Of one that is
+/// dead here, perhaps in another namespace of processes, a build's directory has a guard that decides. A living one is not asked for it: between its making a
+/// guard and taking it, it has none.
 fn is_abandoned(path: &Path) -> Result<bool> {
-    let guard = path.join("guard");
-    if guard.exists() {
-        return Ok(Guard::try_take(&guard, Mode::Exclusive)?.is_some());
-    }
-    // Names are `<what>-<pid>-…`; a process id that lives again keeps a few bytes until the next run.
     let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('-').nth(1));
-    Ok(pid.is_none_or(|pid| !Path::new("/proc").join(pid).exists()))
+    if pid.is_some_and(|pid| Path::new("/proc").join(pid).exists()) {
+        return Ok(false);
+    }
+    let guard = path.join("guard");
+    if !guard.exists() {
+        return Ok(true);
+    }
+    match Guard::try_take(&guard, Mode::Exclusive) {
+        Ok(taken) => Ok(taken.is_some()),
+        // Its owner cleared it away meanwhile.
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_living_process_makes_is_not_taken_away() {
+        let top = tempfile::tempdir().expect("a directory");
+        let entry = |pid: u32| {
+            let path = top.path().join(format!("build-{pid}-0-x"));
+            fs::create_dir(&path).expect("a directory");
+            path
+        };
+        let (ours, dead) = (entry(std::process::id()), entry(u32::MAX));
+        assert!(!is_abandoned(&ours).expect("looks") && is_abandoned(&dead).expect("looks"));
+        for path in [&ours, &dead] {
+            fs::write(path.join("guard"), "").expect("a guard that nobody holds yet");
+        }
+        assert!(!is_abandoned(&ours).expect("looks") && is_abandoned(&dead).expect("looks"));
+        let held = Guard::try_take(&dead.join("guard"), Mode::Exclusive).expect("takes");
+        assert!(held.is_some() && !is_abandoned(&dead).expect("looks"));
+    }
 }
