@@ -115,6 +115,12 @@ fn every_sample_is_read_and_reads_back() {
     }
 }
 
+/// What once was found.
+#[test]
+fn a_byte_order_mark_behind_a_blank_line_is_text() {
+    TARGETS.iter().for_each(|(_, target)| target("\n\u{feff}\0".as_bytes()));
+}
+
 proptest! {
     #[test]
     fn changed_samples_harm_no_reader(which in any::<Index>(), sample in any::<Index>(), edits in vec(edit(), 1..6)) {
