@@ -280,6 +280,10 @@ impl Reader {
         let told = |reason: String| place.refuse(format!("`{}`: {reason}", shown(requirement, 200)));
         let hashes = options::hashes(behind).map_err(told)?;
         let read = pep508::read(requirement, &hashes, place.base_dir).map_err(told)?;
+        // Written down, it would swallow the line after it.
+        if read.requirement.line().ends_with('\\') {
+            return Err(told("a backslash at its end continues no line".into()));
+        }
         for note in &read.notes {
             self.warn(place, note);
         }

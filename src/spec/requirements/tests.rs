@@ -288,6 +288,8 @@ fn errors_name_the_line_and_never_the_secret() {
         ("a @ git+https://s3cret@h/x", "line 1", "credentials"),
         ("git+https://${S3CRET}@h/x", "line 1", "`${S3CRET}`"),
         ("https://h/x.zip?X-Amz-Signature=s3cret", "line 1", "its query holds a secret"),
+        ("git+https://h/x\\ \nb", "line 1", "backslash"),
+        ("git+https://h/x\\#egg=x\nb", "line 1", "backslash"),
         ("a\0b", "line 1", "NUL"),
     ] {
         let error = error(text);
