@@ -15,7 +15,7 @@ use super::assemble::{self, Placed, Plan, Unplaced};
 use super::learn;
 use super::publish::Unpublished;
 use super::report::Outcome;
-use super::runtime::{DerivedFiles, Installed, Job, Runtime, Skeleton};
+use super::runtime::{DerivedFile, DerivedFiles, Installed, Job, Runtime, Skeleton};
 use super::workshop::Workshop;
 use crate::cancel::Cancel;
 use crate::digest::{DerivedKey, EnvKey};
@@ -89,8 +89,10 @@ impl Store {
         loop {
             let unpublished = Unpublished::begin(self, key)?;
             match self.attempt(order, workshop, lock, key, &plan, &unpublished) {
-                Ok(Ok(env)) => {
+                Ok(Ok((manifest, derived))) => {
                     let outcome = if plan.is_assembly() { Outcome::Assembled } else { Outcome::Built };
+                    // It is whole and written down. Should the index not say whether it took the row, it stays: the collector adopts it (I1, I8).
+                    let env = debug_span!("index").in_scope(|| self.insert(&manifest, &derived))?;
                     return Ok(Built { env, lease: unpublished.publish(), outcome });
                 }
                 Ok(Err(unplaced)) => {
@@ -121,6 +123,7 @@ impl Store {
         }
     }
 
+    /// Makes it whole, and writes it down.
     fn attempt(
         &self,
         order: &Order<'_>,
@@ -129,7 +132,7 @@ impl Store {
         key: &EnvKey,
         plan: &Plan,
         unpublished: &Unpublished<'_>,
-    ) -> Result<Result<EnvRow, Unplaced>> {
+    ) -> Result<Result<(Manifest, Vec<DerivedFile>), Unplaced>> {
         let layout = &self.0.layout;
         let job = workshop.job(order);
         let env_dir = layout.env(&unpublished.name);
@@ -194,7 +197,7 @@ impl Store {
             entries: tree.entries,
         };
         debug_span!("manifest").in_scope(|| self.write_down(&manifest, &lock_text))?;
-        debug_span!("index").in_scope(|| self.insert(&manifest, &installed.derived)).map(Ok)
+        Ok(Ok((manifest, installed.derived)))
     }
 
     /// The store's objects, in the mode of the settings or the best the filesystem has.

@@ -1,8 +1,8 @@
 //! Publishing: what makes a directory an environment, in the order that makes I1 true.
 //!
 //! # Durability
-//! Every byte is synced before the manifest has its name, the manifest before the row says `ready`. Whatever fails before the row takes
-//! everything with it; a process that dies leaves a directory without a row, which the collector removes (no
+//! Every byte is synced before the manifest has its name, the manifest before the row says `ready`. Whatever fails before the manifest stands
+//! takes everything with it; a row that may or may not be there takes nothing; a process that dies leaves a directory without a row, which the collector removes (no
 //! manifest) or adopts (a manifest).
 
 use std::fs::{self, DirBuilder, Permissions};
@@ -140,7 +140,6 @@ impl<'a> Unpublished<'a> {
         }
     }
 
-    /// It is published: what is left of it is the lease.
     /// Lets whoever may read the store look into it. 0755 and not 0555: its owner must be able to rename it to trash.
     pub fn open_up(&self) -> Result<()> {
         let dir = self.store.0.layout.env(&self.name);

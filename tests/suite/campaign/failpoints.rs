@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use super::is_full;
 use super::scenario::{SCENARIOS, Scenario, world};
+use super::{Extent, Tally, extent};
 use crate::support::{World, ran};
 
 /// The points that an undisturbed run passes, in order.
@@ -24,9 +24,9 @@ pub enum Pick {
 }
 
 /// Which points are tried: all, or one of each name.
-pub fn chosen(points: &[String], pick: Pick) -> Vec<(usize, &str)> {
+pub fn chosen(points: &[String], extent: Extent, pick: Pick) -> Vec<(usize, &str)> {
     let all = points.iter().enumerate().map(|(n, name)| (n + 1, name.as_str()));
-    if is_full() {
+    if extent == Extent::Everything {
         return all.collect();
     }
     let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
@@ -46,29 +46,31 @@ pub fn chosen(points: &[String], pick: Pick) -> Vec<(usize, &str)> {
 }
 
 fn disturb(action: &str, pick: Pick) {
-    let mut tried = 0;
-    for scenario in SCENARIOS {
+    let mut tally = Tally::new(action);
+    for (scenario, extent) in SCENARIOS.iter().map(|s| (s, extent(s.name))).filter(|(_, e)| *e != Extent::Nothing) {
         let world = world();
         scenario.begin(&world);
         let aside = world.put_aside();
         let points = points(scenario, &world);
         assert!(!points.is_empty(), "{} passes no point", scenario.name);
-        for (nth, point) in chosen(&points, pick) {
-            world.bring_back(&aside);
-            let mut command = world.command(scenario.command);
-            let disturbed = ran(command.env("ENVSTORE_FAILPOINT", format!("{action}@{nth}")).output().expect("runs"));
-            let what = format!("{action} at {nth} of {}, `{point}`", points.len());
-            if action == "kill" {
-                assert_eq!(disturbed.code, 128 + 9, "{}: {what}: {disturbed:#?}", scenario.name);
-            } else {
-                // A step that is not needed may fail without harm.
-                assert!([0, 1, 3, 4].contains(&disturbed.code), "{}: {what}: {disturbed:#?}", scenario.name);
-            }
-            scenario.check(&world, &what);
-            tried += 1;
+        for (nth, point) in chosen(&points, extent, pick) {
+            let what = format!("{}: {action} at {nth} of {}, `{point}`", scenario.name, points.len());
+            tally.try_one(&what, || {
+                world.bring_back(&aside);
+                let mut command = world.command(scenario.command);
+                let disturbed =
+                    ran(command.env("ENVSTORE_FAILPOINT", format!("{action}@{nth}")).output().expect("runs"));
+                if action == "kill" {
+                    assert_eq!(disturbed.code, 128 + 9, "{what}: {disturbed:#?}");
+                } else {
+                    // A step that is not needed may fail without harm.
+                    assert!([0, 1, 3, 4].contains(&disturbed.code), "{what}: {disturbed:#?}");
+                }
+                scenario.check(&world, &what);
+            });
         }
     }
-    eprintln!("{action}: {tried} points tried");
+    tally.end();
 }
 
 #[test]

@@ -10,8 +10,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::failpoints::{Pick, chosen, points};
-use super::is_full;
 use super::scenario::{SCENARIOS, Scenario, world};
+use super::{Extent, Tally, extent};
 use crate::support::{Image, World, skipped};
 
 // The same number on every filesystem that has it: `FS_IOC_SHUTDOWN` of linux/fs.h.
@@ -32,10 +32,13 @@ fn after_a_power_cut_on_xfs_an_environment_is_whole_or_absent() {
 
 fn cut(mkfs: &[&str], megabytes: u64, pick: Pick) {
     // In the normal tests what differs in how it becomes durable.
-    let is_chosen =
-        |scenario: &&Scenario| is_full() || ["build", "assemble", "gc", "rollback"].contains(&scenario.name);
-    let mut cuts = 0;
-    for scenario in SCENARIOS.iter().filter(is_chosen) {
+    let is_sampled = |scenario: &Scenario| ["build", "assemble", "gc", "rollback"].contains(&scenario.name);
+    let mut tally = Tally::new(mkfs[0]);
+    for scenario in SCENARIOS {
+        let extent = extent(scenario.name);
+        if extent == Extent::Nothing || extent == Extent::Sample && !is_sampled(scenario) {
+            continue;
+        }
         let mut world = world();
         let Some(base) = begin(scenario, &world, mkfs, megabytes) else { return };
         let points = {
@@ -45,9 +48,10 @@ fn cut(mkfs: &[&str], megabytes: u64, pick: Pick) {
             image.unmount(&world.store());
             points
         };
-        for (turn, (nth, point)) in chosen(&points, pick).into_iter().enumerate() {
-            let flags = if is_full() { &FLAGS[..] } else { &FLAGS[turn % 2..][..1] };
+        for (turn, (nth, point)) in chosen(&points, extent, pick).into_iter().enumerate() {
+            let flags = if extent == Extent::Everything { &FLAGS[..] } else { &FLAGS[turn % 2..][..1] };
             for flag in flags {
+                let what = format!("{}: power cut {flag} at {nth} of {}, `{point}`", scenario.name, points.len());
                 let image = base.copy(world.path().join("cut"));
                 assert!(image.mount(&world.store()));
                 let stopped = stop_at(&world, scenario, nth);
@@ -56,14 +60,13 @@ fn cut(mkfs: &[&str], megabytes: u64, pick: Pick) {
                 image.unmount(&world.store());
                 assert!(image.mount(&world.store()), "the journal is replayed");
                 world.reboot();
-                scenario.check(&world, &format!("power cut {flag} at {nth} of {}, `{point}`", points.len()));
+                tally.try_one(&what, || scenario.check(&world, &what));
                 world.reboot_undone();
                 image.unmount(&world.store());
-                cuts += 1;
             }
         }
     }
-    eprintln!("{}: {cuts} power cuts", mkfs[0]);
+    tally.end();
 }
 
 /// The scenario's store on a filesystem of its own, unmounted.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use super::is_full;
+use super::{Extent, extent};
 use crate::support::{Ran, Wheel, World, ran};
 
 const WORKERS: u64 = 8;
@@ -14,6 +14,11 @@ const MODULES: usize = 25;
 
 #[test]
 fn eight_at_once_lose_no_binding_and_no_action_loses_a_file() {
+    let seconds = match extent("races") {
+        Extent::Everything => 600,
+        Extent::Sample => 20,
+        Extent::Nothing => return,
+    };
     let world = World::new();
     for version in ["1.0", "2.0", "3.0"] {
         let mut wheel = Wheel::new("alpha", version);
@@ -25,7 +30,7 @@ fn eight_at_once_lose_no_binding_and_no_action_loses_a_file() {
     }
     world.configure("[gc]\nretain_generations = 1\nretain_for = \"1s\"\n");
     world.ok(["ensure", "first", "--with", "beta==1.0"]);
-    let length = Duration::from_secs(if is_full() { 600 } else { 20 });
+    let length = Duration::from_secs(seconds);
     let until = Instant::now() + length;
     let done: Vec<[u64; 2]> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS)

@@ -162,7 +162,6 @@ impl Scenario {
     /// What must hold after the command was disturbed, seen by fresh processes: the invariants of store-layout.md as far
     /// as they can be seen from outside.
     pub fn check(&self, world: &World, what: &str) {
-        let what = &format!("{}: {what}", self.name);
         // Whoever was bound is bound, to something whole.
         assert_eq!(world.python_in("bystander", "import beta.more; print(beta.more.more)"), "1", "{what}");
         self.has(world, what);

@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::is_full;
 use super::scenario::{SCENARIOS, Scenario, world};
+use super::{Extent, Tally, extent};
 use crate::support::{World, ran, skipped};
 
 /// What changes a disk or a lock.
@@ -58,36 +58,41 @@ fn sweep(injections: &[(&str, &str)]) {
     if !Command::new("strace").arg("-V").output().is_ok_and(|said| said.status.success()) {
         return skipped("needs strace");
     }
-    let mut tried = 0;
-    for scenario in SCENARIOS.iter().filter(|scenario| is_full() || ["build", "gc"].contains(&scenario.name)) {
+    let mut tally = Tally::new(injections[0].1);
+    for scenario in SCENARIOS {
+        let extent = extent(scenario.name);
+        let is_sampled = ["build", "gc"].contains(&scenario.name);
+        if extent == Extent::Nothing || extent == Extent::Sample && !is_sampled {
+            continue;
+        }
         let world = world();
         scenario.begin(&world);
         let aside = world.put_aside();
         let counts = counts(scenario, &world);
         for (call, fault) in injections {
             let count = counts.get(*call).copied().unwrap_or(0);
-            let every: Vec<usize> = if is_full() { (1..=count).collect() } else { vec![1, count.div_ceil(2), count] };
+            let every: Vec<usize> = match extent {
+                Extent::Everything => (1..=count).collect(),
+                _ => vec![1, count.div_ceil(2), count],
+            };
             let mut every: Vec<_> = every.into_iter().filter(|n| *n > 0).collect();
             every.dedup();
             for nth in every {
-                world.bring_back(&aside);
-                let inject = format!("inject={call}:{fault}:when={nth}");
-                let disturbed =
-                    ran(traced(scenario, &world, &["-e", &inject], Path::new("/dev/null")).output().expect("runs"));
-                let what = format!("{fault} at {call} {nth} of {count}");
-                // 137 when it was killed; the counts may differ by a few from run to run.
-                let is_told = [0, 1, 3, 4].contains(&disturbed.code);
-                assert!(
-                    is_told || disturbed.code == 137 && fault.contains("KILL"),
-                    "{}: {what}: {disturbed:#?}",
-                    scenario.name
-                );
-                scenario.check(&world, &what);
-                tried += 1;
+                let what = format!("{}: {fault} at {call} {nth} of {count}", scenario.name);
+                tally.try_one(&what, || {
+                    world.bring_back(&aside);
+                    let inject = format!("inject={call}:{fault}:when={nth}");
+                    let disturbed =
+                        ran(traced(scenario, &world, &["-e", &inject], Path::new("/dev/null")).output().expect("runs"));
+                    // 137 when it was killed; the counts may differ by a few from run to run.
+                    let is_told = [0, 1, 3, 4].contains(&disturbed.code);
+                    assert!(is_told || disturbed.code == 137 && fault.contains("KILL"), "{what}: {disturbed:#?}");
+                    scenario.check(&world, &what);
+                });
             }
         }
     }
-    eprintln!("{}: {tried} system calls tried", injections[0].1);
+    tally.end();
 }
 
 /// How often our main thread makes each call, undisturbed.
