@@ -55,7 +55,7 @@ impl Image {
             uses.stdout.is_empty()
         };
         let mut is_unmounted = false;
-        for _ in 0..1000 {
+        for _ in 0..6000 {
             is_unmounted = is_unmounted || done(Command::new("umount").arg(point));
             if is_unmounted && is_free() {
                 return;
