@@ -24,6 +24,7 @@ use super::{Store, in_use};
 use crate::cancel::Cancel;
 use crate::digest::{EnvKey, FileDigest};
 use crate::error::{Error, Result};
+use crate::failpoint::reached;
 use crate::fs::lock::Mode;
 use crate::fs::{durable, parallel};
 use crate::guard::Guard;
@@ -175,6 +176,7 @@ impl Store {
         let place = self.quarantine("objects")?;
         for object in &there {
             let path = self.0.layout.object(&object.digest, object.exec);
+            reached("repair: before an object goes to quarantine")?;
             match fs::rename(&path, place.join(path.file_name().unwrap_or_default())) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::io("move to quarantine", &path)(error));
@@ -298,6 +300,7 @@ impl Store {
         let place = self.quarantine(env.name.as_str())?;
         let (manifest, dir) = (layout.manifest(&env.name), layout.env(&env.name));
         for (from, to) in [(&manifest, "manifest.json.gz"), (&dir, "env")] {
+            reached("repair: before a rename to quarantine")?;
             match fs::rename(from, place.join(to)) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(Error::io("move to quarantine", from)(error));

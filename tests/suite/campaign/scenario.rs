@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::{Path, PathBuf};
 
+use envstore::layout::{EnvName, LEASE, Layout};
+use envstore::manifest::{Content, Manifest};
 use serde_json::Value;
 
+use crate::repair::flip;
 use crate::support::{Wheel, World};
 
 /// One command, and the store it is run on.
@@ -18,6 +22,8 @@ pub struct Scenario {
     may_have: &'static [&'static str],
     /// Whether the command may find that it was done.
     pub may_be_done: bool,
+    /// Whether something was damaged before, which may be so until the command is done.
+    pub mends: bool,
 }
 
 /// Every verb that changes a store.
@@ -28,6 +34,7 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["ensure", "pack", "--with", "alpha==1.0", "--with", "gamma"],
         may_have: &["", "1.0"],
         may_be_done: false,
+        mends: false,
     },
     Scenario {
         name: "assemble",
@@ -38,6 +45,7 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["ensure", "pack", "--with", "alpha==1.0", "--with", "gamma"],
         may_have: &["", "1.0"],
         may_be_done: false,
+        mends: false,
     },
     Scenario {
         name: "change",
@@ -47,6 +55,7 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["ensure", "pack", "--with", "alpha==2.0"],
         may_have: &["1.0", "2.0"],
         may_be_done: false,
+        mends: false,
     },
     Scenario {
         name: "upgrade",
@@ -60,6 +69,7 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["upgrade", "pack"],
         may_have: &["1.0", "2.0"],
         may_be_done: false,
+        mends: false,
     },
     Scenario {
         name: "rollback",
@@ -70,6 +80,7 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["rollback", "pack", "--to", "1"],
         may_have: &["1.0", "2.0"],
         may_be_done: true,
+        mends: false,
     },
     Scenario {
         name: "rollback to what was collected",
@@ -81,6 +92,7 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["rollback", "pack", "--to", "1"],
         may_have: &["1.0", "2.0"],
         may_be_done: true,
+        mends: false,
     },
     Scenario {
         name: "rebuild",
@@ -90,6 +102,7 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["ensure", "pack", "--rebuild"],
         may_have: &["1.0"],
         may_be_done: false,
+        mends: false,
     },
     Scenario {
         name: "remove",
@@ -99,6 +112,7 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["remove", "pack"],
         may_have: &["", "1.0"],
         may_be_done: true,
+        mends: false,
     },
     Scenario {
         name: "gc",
@@ -109,6 +123,7 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["gc", "--idle", "0s", "--drop-retained"],
         may_have: &["2.0"],
         may_be_done: false,
+        mends: false,
     },
     Scenario {
         name: "pin",
@@ -118,6 +133,7 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["pin", "release", "pack"],
         may_have: &["1.0"],
         may_be_done: false,
+        mends: false,
     },
     Scenario {
         name: "link",
@@ -127,6 +143,7 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["link", "pack", "linked"],
         may_have: &["1.0"],
         may_be_done: false,
+        mends: false,
     },
     Scenario {
         name: "reindex",
@@ -138,6 +155,46 @@ pub const SCENARIOS: &[Scenario] = &[
         command: &["reindex"],
         may_have: &["2.0"],
         may_be_done: false,
+        mends: false,
+    },
+    Scenario {
+        name: "build that collects by itself",
+        prepare: |world| {
+            world.ok(["ensure", "pack", "--with", "alpha==1.0"]);
+            world.ok(["ensure", "gone", "--with", "gamma"]);
+            world.ok(["remove", "gone", "--keep-history"]);
+            world.configure("[gc]\nmin_free = \"0\"\nmax_size = \"1kB\"\nidle = \"0s\"\nretain_generations = 0\n");
+        },
+        command: &["ensure", "pack", "--with", "alpha==2.0"],
+        may_have: &["1.0", "2.0"],
+        may_be_done: false,
+        mends: false,
+    },
+    Scenario {
+        name: "repair of a shared inode",
+        prepare: |world| {
+            world.ok(["ensure", "pack", "--with", "alpha==1.0"]);
+            world.ok(["ensure", "sharer", "--with", "alpha==1.0", "--with", "gamma"]);
+            world.ok(["pin", "release", "pack"]);
+            damage(world, "pack", "alpha/data.txt");
+        },
+        command: &["verify", "--full", "--repair"],
+        may_have: &["1.0"],
+        may_be_done: false,
+        mends: true,
+    },
+    Scenario {
+        name: "repair of a copy",
+        prepare: |world| {
+            world.install_setting("link_mode = \"copy\"");
+            world.ok(["ensure", "pack", "--with", "alpha==1.0"]);
+            world.ok(["ensure", "sharer", "--with", "alpha==1.0", "--with", "gamma"]);
+            damage(world, "pack", "alpha/data.txt");
+        },
+        command: &["verify", "--full", "--repair"],
+        may_have: &["1.0"],
+        may_be_done: false,
+        mends: true,
     },
 ];
 
@@ -162,6 +219,12 @@ impl Scenario {
     /// What must hold after the command was disturbed, seen by fresh processes: the invariants of store-layout.md as far
     /// as they can be seen from outside.
     pub fn check(&self, world: &World, what: &str) {
+        if self.mends {
+            // I1: what is not as it was published is said to be so, and the command can be done again.
+            say_what_is_damaged(world, what);
+            let again = world.run(self.command);
+            assert_eq!(again.code, 0, "{what}, again: {again:#?}");
+        }
         // Whoever was bound is bound, to something whole.
         assert_eq!(world.python_in("bystander", "import beta.more; print(beta.more.more)"), "1", "{what}");
         self.has(world, what);
@@ -203,6 +266,56 @@ impl Scenario {
         assert!(self.may_have.contains(&has.as_str()), "{what}: it has `{has}`");
         has
     }
+}
+
+/// Changes a byte of a file of a pack's environment, as a bad disk does.
+fn damage(world: &World, pack: &str, end: &str) {
+    let resolved = world.json(["resolve", pack]);
+    let mut entries = walkdir::WalkDir::new(resolved["path"].as_str().expect("a path")).into_iter().flatten();
+    flip(entries.find(|entry| entry.path().ends_with(end)).expect("the file").path(), 0);
+}
+
+/// The environments, by name, that differ from what their manifests say: compared here, not by `verify`.
+pub fn damaged(world: &World) -> BTreeSet<String> {
+    let layout = Layout::new(world.store());
+    let differs = |name: &String| {
+        let name: EnvName = name.parse().expect("the name of an environment");
+        let manifest = Manifest::read(&layout.manifest(&name)).expect("a manifest");
+        let mut known = BTreeSet::from([PathBuf::from(LEASE)]);
+        let mut is_damaged = false;
+        for entry in &manifest.entries {
+            let path = layout.env(&name).join(&entry.path);
+            is_damaged |= match &entry.content {
+                Content::Link { link, .. } => fs::read_link(&path).ok().is_none_or(|led| led != Path::new(link)),
+                Content::File { digest, .. } => {
+                    fs::read(&path).map_or(true, |bytes| blake3::hash(&bytes).to_hex().as_str() != digest.to_string())
+                }
+            };
+            known.insert(PathBuf::from(&entry.path));
+        }
+        let walked = walkdir::WalkDir::new(layout.env(&name)).min_depth(1).into_iter();
+        let files = walked.map(|entry| entry.expect("walks")).filter(|entry| !entry.file_type().is_dir());
+        let paths: Vec<_> = files.map(walkdir::DirEntry::into_path).collect();
+        is_damaged || paths.iter().any(|path| !known.contains(path.strip_prefix(layout.env(&name)).expect("below")))
+    };
+    let listed = world.json(["list", "--all"]);
+    let environments = listed["environments"].as_array().expect("environments");
+    // One that is `corrupt` or half-way out is called so.
+    let counted = environments.iter().filter(|env| env["state"] == "ready" || env["state"] == "condemned");
+    let names = counted.map(|env| env["path"].as_str().expect("a path").rsplit('/').next().expect("a name").to_owned());
+    names.filter(differs).collect()
+}
+
+/// `verify` names every environment that differs, and calls no store whole in which one does.
+fn say_what_is_damaged(world: &World, what: &str) {
+    let damaged = damaged(world);
+    let verified = world.run(["verify", "--full"]);
+    assert!([0, 3].contains(&verified.code), "{what}: {verified:#?}");
+    let said = format!("{}{}", verified.stdout, verified.stderr);
+    for name in &damaged {
+        assert!(said.contains(name.as_str()), "{what}: `{name}` is called good: {verified:#?}");
+    }
+    assert!(verified.code == 3 || damaged.is_empty(), "{what}: {damaged:?} is called good: {verified:#?}");
 }
 
 /// What `list`, `history` and `why` say of each pack that must survive the index.
