@@ -38,3 +38,4 @@ mod sites;
 mod support;
 mod together;
 mod upgrade;
+mod zoo;
