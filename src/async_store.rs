@@ -50,10 +50,7 @@ impl AsyncStore {
             return Ok(handle);
         }
         let store = self.store.clone();
-        spawn_blocking(move || store.resolve(&pack)).await.unwrap_or_else(|error| match error.try_into_panic() {
-            Ok(panic) => resume_unwind(panic),
-            Err(_) => Err(Error::Interrupted { what: "resolving".into() }),
-        })
+        blocking(move || store.resolve(&pack)).await
     }
 
     /// [`Store::ensure`]. Dropping the future cancels it.
@@ -74,6 +71,14 @@ impl AsyncStore {
             Err(_) => Err(stopped()),
         })
     }
+}
+
+/// Does work on a thread that may block.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    spawn_blocking(work).await.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(_) => Err(Error::Interrupted { what: "waiting for a thread".into() }),
+    })
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ pub fn store_json(bytes: &[u8]) {
 #[cfg(feature = "cli")]
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let _ = crate::cli::config::Config::of_text(text, &Path::new(NOWHERE).join("config.toml"));
+    let _ = crate::site::Config::of_text(text, &Path::new(NOWHERE).join("config.toml"));
 }
 
 /// A `RECORD`.

@@ -63,6 +63,8 @@ pub mod placeholder;
 pub mod process;
 pub mod runtime;
 pub mod settings;
+#[cfg(any(feature = "cli", feature = "worker"))]
+pub mod site;
 pub mod spec;
 pub mod store;
 pub mod store_file;

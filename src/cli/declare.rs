@@ -1,18 +1,18 @@
 //! The one place where the command line meets the readers of declarations.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::args;
 use super::failure::Failure;
 use crate::error::Error;
 use crate::pack::PackRef;
 use crate::settings::{InstallSettings, PackOptions};
-use crate::spec::requirements::Reader;
-use crate::spec::{Declaration, InterpreterRange, Requirement, Spec, source};
+use crate::spec::requirements::{Reader, each};
+use crate::spec::{Declaration, InterpreterRange, Spec, source};
 
 /// Reads what `ensure` was given; none if it was given no declaration.
 pub fn from_args(args: &args::Ensure, install: &InstallSettings) -> Result<Option<(Spec, Vec<String>)>, Failure> {
-    let seed = seed(&install.seed, "install.seed")?.into_iter().chain(seed(&args.seed, "--seed")?).collect::<Vec<_>>();
+    let seed = [each("install.seed", &install.seed)?, each("--seed", &args.seed)?].concat();
     let declared = declared(args, install.pack_options)?;
     Ok(declared.map(|(mut spec, warnings)| {
         spec.seed_with(&seed);
@@ -53,15 +53,6 @@ fn declared(args: &args::Ensure, options: PackOptions) -> Result<Option<(Spec, V
     Ok(Some(reader.finish()?))
 }
 
-/// Requirements of the site or of a flag.
-fn seed(lines: &[String], origin: &str) -> Result<Vec<Requirement>, Failure> {
-    let mut reader = Reader::new(PackOptions::Ignore);
-    for line in lines {
-        reader.requirement(origin, Path::new("/"), line)?;
-    }
-    Ok(reader.finish()?.0.requirements)
-}
-
 /// A pack that was found, and its declaration or why it cannot be read.
 #[derive(Debug)]
 pub struct Found {
@@ -77,7 +68,7 @@ pub struct Found {
 
 /// Finds the packs under some paths.
 pub fn find(paths: &[PathBuf], install: &InstallSettings) -> Result<Vec<Found>, Failure> {
-    let seed = seed(&install.seed, "install.seed")?;
+    let seed = each("install.seed", &install.seed)?;
     let found = source::find(paths, install.pack_options)?;
     Ok(found
         .into_iter()

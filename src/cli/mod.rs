@@ -6,11 +6,9 @@
 
 mod args;
 mod commands;
-pub(crate) mod config;
 mod context;
 mod declare;
 mod early;
-mod environment;
 mod exit;
 mod failure;
 mod help;
@@ -24,7 +22,6 @@ mod root;
 mod signals;
 mod style;
 mod table;
-mod units;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -33,6 +30,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use serde_json::json;
 
+use crate::site::{self as config, environment, units};
 use args::{Cli, Color, Format};
 use context::Context;
 use early::Early;

@@ -41,6 +41,18 @@ pub struct Reader {
     bytes: usize,
 }
 
+/// Reads requirements that stand alone, such as a site's own: one a line, no options.
+///
+/// # Errors
+/// If one of them is no requirement.
+pub fn each(origin: &str, lines: &[String]) -> Result<Vec<Requirement>> {
+    let mut reader = Reader::new(PackOptions::Ignore);
+    for line in lines {
+        reader.requirement(origin, Path::new("/"), line)?;
+    }
+    Ok(reader.finish()?.0.requirements)
+}
+
 /// Whether a requirement asks for a package or limits one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {

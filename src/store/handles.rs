@@ -137,6 +137,16 @@ impl Handles {
         self.dropped(before);
     }
 
+    /// Drops what is kept for a pack.
+    #[cfg(feature = "worker")]
+    pub fn forget(&self, pack: &PackRef) {
+        let hash = self.hasher.hash_one(pack.as_str());
+        let mut entries = self.shard(hash).write();
+        let gone = entries.find_entry(hash, |entry| entry.is_of(pack)).ok().map(|found| found.remove().0);
+        drop(entries);
+        self.dropped(gone);
+    }
+
     /// Drops what changed, and what was not used for longest if there is too much: part of every miss.
     pub fn let_go(&self, epoch: &Epoch) {
         self.misses.fetch_add(1, Ordering::Relaxed);

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::history::newest_first;
-use super::report::{EnvSummary, GenerationSummary, PackDetails, PackSummary, Process, RunningGeneration};
+use super::report::{Entry, EnvSummary, GenerationSummary, PackDetails, PackSummary, Process, RunningGeneration};
 use super::{Store, running};
 use crate::error::{Error, Result};
-use crate::index::{EnvRow, bindings, envs};
+use crate::index::{Bound, EnvRow, bindings, envs};
 use crate::pack::PackRef;
 
 /// A pack, which stands for its environment, or an environment.
@@ -47,6 +47,40 @@ impl Store {
                     })
                 })
                 .collect()
+        })
+    }
+
+    /// A bound pack with what its environment holds; none: it is bound to nothing. One read of the index.
+    pub fn entry(&self, pack: &PackRef) -> Result<Option<Entry>> {
+        self.0
+            .index
+            .read("look up a pack", |db| bindings::resolve(db, pack)?.map(|bound| self.told(db, bound)).transpose())
+    }
+
+    /// Every bound pack with what its environment holds, by name.
+    pub fn entries(&self) -> Result<Vec<Entry>> {
+        self.0
+            .index
+            .read("list packs", |db| bindings::list(db)?.into_iter().map(|bound| self.told(db, bound)).collect())
+    }
+
+    fn told(&self, db: &rusqlite::Connection, bound: Bound) -> rusqlite::Result<Entry> {
+        let path = self.0.layout.env(&bound.env.name);
+        let history = bindings::history(db, bound.pack.id)?;
+        let same = history.iter().rev().skip_while(|past| past.generation > bound.generation);
+        let since = same.take_while(|past| past.answers == bound.answers).last().map_or(bound.at, |past| past.at);
+        let identity = bound.env.interpreter.identity;
+        Ok(Entry {
+            interpreter: path.join("bin/python"),
+            path,
+            pack: bound.pack.pack,
+            env: bound.env.key,
+            runtime: identity.runtime,
+            version: identity.version,
+            generation: bound.generation,
+            distributions: envs::distributions(db, bound.env.id)?,
+            answers_since: since,
+            bound_at: bound.at,
         })
     }
 

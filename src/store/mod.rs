@@ -102,7 +102,26 @@ struct Inner {
     link_mode: OnceLock<LinkMode>,
 }
 
+/// A store that closes when nothing else keeps it open.
+#[cfg(feature = "worker")]
+#[derive(Debug, Clone)]
+pub(crate) struct WeakStore(std::sync::Weak<Inner>);
+
+#[cfg(feature = "worker")]
+impl WeakStore {
+    /// The store, while it is open.
+    pub fn upgrade(&self) -> Option<Store> {
+        self.0.upgrade().map(Store)
+    }
+}
+
 impl Store {
+    /// A way back to this store that does not keep it open.
+    #[cfg(feature = "worker")]
+    pub(crate) fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.0))
+    }
+
     /// Begins to open the store at a root.
     pub fn builder(root: impl AsRef<Path>) -> Builder {
         Builder::new(root.as_ref())

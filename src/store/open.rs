@@ -153,6 +153,14 @@ impl Builder {
     }
 }
 
+impl Store {
+    /// Something in a directory that keeps a store from being created there.
+    #[cfg(feature = "worker")]
+    pub(crate) fn stranger_in(root: &Path) -> Result<Option<String>> {
+        stranger(&Layout::new(root))
+    }
+}
+
 /// The counters that tell what changed. A store made before there were any gets them from whoever may write.
 ///
 /// # Errors
@@ -212,22 +220,8 @@ fn create(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result<(
         fs::create_dir_all(root).map_err(Error::io("create the store", root))?;
     }
     let guards = layout.dir("guards");
-    let listed = fs::read_dir(root).map_err(Error::io("list", root))?;
-    let strangers: Vec<_> = listed
-        .filter_map(|entry| entry.ok().map(|entry| entry.file_name().to_string_lossy().into_owned()))
-        .filter(|name| {
-            // `store.json`: another process created the store since we looked.
-            name != "store.json"
-                && name != "lost+found"
-                && name != BALLAST
-                && !DIRECTORIES.iter().any(|(d, _)| d == name)
-                && !name.starts_with("index.db")
-                && layout.epoch().file_name().is_none_or(|epoch| epoch != name.as_str())
-                && !name.starts_with(".probe")
-        })
-        .collect();
-    if !strangers.is_empty() {
-        let reason = format!("`{}` is not empty and is no store (it holds `{}`)", root.display(), strangers[0]);
+    if let Some(stranger) = stranger(layout)? {
+        let reason = format!("`{}` is not empty and is no store (it holds `{stranger}`)", root.display());
         return Err(Error::NotPermitted { what: "create a store".into(), reason });
     }
     make_dir(&guards, 0o700)?;
@@ -242,6 +236,23 @@ fn create(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result<(
         let _ = crate::fs::remove::remove_tree(root);
     }
     result
+}
+
+/// Something in a directory that no store has.
+fn stranger(layout: &Layout) -> Result<Option<String>> {
+    let root = layout.root();
+    let listed = fs::read_dir(root).map_err(Error::io("list", root))?;
+    let mut names = listed.filter_map(|entry| entry.ok().map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    Ok(names.find(|name| {
+        // `store.json`: another process created the store since we looked.
+        name != "store.json"
+            && name != "lost+found"
+            && name != BALLAST
+            && !DIRECTORIES.iter().any(|(d, _)| d == name)
+            && !name.starts_with("index.db")
+            && layout.epoch().file_name().is_none_or(|epoch| epoch != name.as_str())
+            && !name.starts_with(".probe")
+    }))
 }
 
 fn populate(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result<()> {

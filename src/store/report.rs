@@ -4,6 +4,7 @@
 
 mod collected;
 mod diff;
+mod entry;
 mod events;
 mod roots;
 mod upgrade;
@@ -26,6 +27,7 @@ use crate::store::runtime::Distribution;
 pub use super::finding::{Finding, Level};
 pub use collected::{Collected, FreedByKind, Kept};
 pub use diff::{Diff, Difference, Side};
+pub use entry::Entry;
 pub use events::{Event, Events};
 pub use roots::{
     Linked, Match, Pinned, Process, Role, Root, RootKind, RunningGeneration, Unlinked, Unpinned, WhoUses, Why,

@@ -155,6 +155,13 @@ impl Store {
         self.0.handles.hit(pack, self.0.index.epoch()?)
     }
 
+    /// Lets go of what is kept for a pack, and of what is kept although it changed.
+    #[cfg(feature = "worker")]
+    pub(crate) fn let_go_of(&self, pack: &PackRef) {
+        self.0.handles.forget(pack);
+        self.let_go_of_changed();
+    }
+
     /// Lets go of the kept environments that are not what their packs are bound to any more.
     pub(super) fn let_go_of_changed(&self) {
         if let Some(epoch) = self.0.index.epoch() {

@@ -109,7 +109,7 @@ impl World {
         self.dir.path().join("packs")
     }
 
-    fn config(&self) -> PathBuf {
+    pub fn config(&self) -> PathBuf {
         self.dir.path().join("config.toml")
     }
 

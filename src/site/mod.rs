@@ -1,21 +1,27 @@
-//! The configuration: files, then environment, then flags, later ones winning; and where each value came from.
+//! What a site configures: files, then environment, then flags, later ones winning; and where each value came from.
 //!
 //! A key that a later file sets replaces the earlier value as a whole; all `[[index]]` entries count as one key.
 //! Files are strict: an unknown key is an error, because a misspelt limit is a limit that does not hold.
 
+pub mod environment;
 mod file;
 mod index;
 mod keys;
+#[cfg(feature = "cli")]
 mod show;
+#[cfg(feature = "cli")]
 mod tools;
+pub mod units;
 
 use std::path::{Path, PathBuf};
 
-pub use file::File;
+use file::File;
+#[cfg(feature = "cli")]
 pub use show::{Entry, entries};
+#[cfg(feature = "cli")]
 pub use tools::foreign_settings;
 
-use super::environment::Environment;
+use self::environment::Environment;
 use crate::error::{Error, Result};
 use crate::settings::{PackOptions, Prefer, Settings};
 use crate::spec::requirements::Reader;

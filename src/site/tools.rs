@@ -1,6 +1,6 @@
 //! Settings of pip and uv that do not reach the installer: a shared store must not depend on who calls it.
 
-use crate::cli::environment::Environment;
+use super::environment::Environment;
 use crate::settings::Settings;
 
 type Variable = (&'static str, &'static str, fn(&Settings) -> bool);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer};
 
 use super::keys;
-use crate::cli::units::{self, DurationText, SizeText};
+use super::units::{self, DurationText, SizeText};
 use crate::error::{Error, Result};
 use crate::fs::link::LinkMode;
 use crate::settings::{AllowSource, Installer, MinFree, PackOptions};

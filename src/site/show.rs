@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::units;
 use super::{Config, Origin};
-use crate::cli::units;
 use crate::fs::link::LinkMode;
 use crate::settings::{AllowSource, CredentialSource, Index, Installer, MinFree, PackOptions, Prefer};
 
