@@ -23,7 +23,7 @@ use crate::fs::lock::{self, Mode};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Shell scripts use small descriptor numbers themselves (bash: 3 to 9, 10 and above for its own).
-const LOWEST_INHERITED: i32 = 100;
+pub(crate) const LOWEST_INHERITED: i32 = 100;
 
 /// A shared lock on an environment. Dropping it lets go, unless a process inherited the description.
 #[derive(Debug)]

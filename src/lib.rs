@@ -68,6 +68,8 @@ pub mod site;
 pub mod spec;
 pub mod store;
 pub mod store_file;
+#[cfg(feature = "worker")]
+pub mod worker;
 
 pub use cancel::Cancel;
 pub use error::{Error, Kind};

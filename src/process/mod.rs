@@ -4,7 +4,7 @@
 //! it ends, so [`run`] starts and waits on one thread. Its group gets TERM, then KILL, when the work is
 //! cancelled or runs out of time.
 
-mod child;
+pub(crate) mod child;
 mod log;
 
 use std::io::{ErrorKind, Read};

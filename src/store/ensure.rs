@@ -162,9 +162,21 @@ impl Store {
     /// [`EnsureError`]; where the pack had an environment it keeps it, and the error says which.
     pub fn ensure(&self, pack: &PackRef, ask: &Ensure, cancel: &Cancel) -> Result<Ready, EnsureError> {
         let started = Instant::now();
-        if let Some(ready) = self.kept_hit(pack, ask, started) {
-            return Ok(ready);
-        }
+        let ready = match self.kept_hit(pack, ask, started) {
+            Some(ready) => Ok(ready),
+            None => self.ensure_by_index(pack, ask, started, cancel),
+        };
+        self.0.counters.ensured(ready.as_ref().ok().map(|ready| ready.report.outcome));
+        ready
+    }
+
+    fn ensure_by_index(
+        &self,
+        pack: &PackRef,
+        ask: &Ensure,
+        started: Instant,
+        cancel: &Cancel,
+    ) -> Result<Ready, EnsureError> {
         // Before the query: what changes from here on has another one.
         let counter = self.counter(pack);
         let before = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;
@@ -175,6 +187,7 @@ impl Store {
         let request = Request { pack, spec, origin, ask, cancel, started };
         let mut ready = match self.hit(&request, before.as_ref(), counter)? {
             Some(ready) => {
+                self.0.counters.missed();
                 self.keep_handle(&ready.handle, counter);
                 ready
             }

@@ -50,15 +50,18 @@ impl Entry {
 /// On cache lines of its own: the locks of other shards must not slow this one.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Shard(RwLock<HashTable<Entry>>);
+struct Shard {
+    entries: RwLock<HashTable<Entry>>,
+    hits: AtomicU64,
+}
 
 impl Shard {
     fn read(&self) -> RwLockReadGuard<'_, HashTable<Entry>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.entries.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashTable<Entry>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.entries.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,14 +103,23 @@ impl Handles {
     #[inline]
     pub fn hit(&self, pack: &PackRef, epoch: &Epoch) -> Option<EnvHandle> {
         let hash = self.hasher.hash_one(pack.as_str());
-        let shard = self.shard(hash).read();
-        let entry = shard.find(hash, |entry| entry.is_of(pack)).filter(|entry| entry.holds(epoch))?;
+        let shard = self.shard(hash);
+        let entries = shard.read();
+        let entry = entries.find(hash, |entry| entry.is_of(pack)).filter(|entry| entry.holds(epoch))?;
         let miss = self.misses.load(Ordering::Relaxed);
         // Written once between two misses, so that threads on one pack do not fight for it.
         if entry.used.load(Ordering::Relaxed) != miss {
             entry.used.store(miss, Ordering::Relaxed);
         }
+        // On the line of the lock, which this thread has written to already.
+        shard.hits.fetch_add(1, Ordering::Relaxed);
         Some(entry.handle.clone())
+    }
+
+    /// How many handles are kept, and how often one was the answer.
+    pub fn counts(&self) -> (u64, u64) {
+        let each = self.shards.iter().map(|shard| (shard.read().len() as u64, shard.hits.load(Ordering::Relaxed)));
+        each.fold((0, 0), |(kept, hits), (more, hit)| (kept + more, hits + hit))
     }
 
     /// The handle kept for a pack, whether it still holds or not.

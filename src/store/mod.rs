@@ -47,6 +47,7 @@ pub mod rollback;
 mod running;
 pub mod runtime;
 mod seal;
+mod stats;
 mod survey;
 pub mod sweep;
 mod trim_cache;
@@ -92,6 +93,7 @@ struct Inner {
     read_only: bool,
     index: Index,
     handles: Handles,
+    counters: stats::Counters,
     settings: Settings,
     runtimes: Vec<Arc<dyn Runtime>>,
     clock: Arc<dyn Clock>,

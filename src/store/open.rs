@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::handles::{HANDLES, Handles};
+use super::stats::Counters;
 use super::{Inner, Store, ballast, reindex};
 use crate::cancel::Cancel;
 use crate::clock::{Clock, SystemClock};
@@ -142,6 +143,7 @@ impl Builder {
             sealed: store.sealed,
             read_only: self.read_only,
             index,
+            counters: Counters::default(),
             handles: Handles::new(self.handles, self.clock.now()),
             settings: self.settings,
             runtimes: self.runtimes,

@@ -7,6 +7,7 @@ mod diff;
 mod entry;
 mod events;
 mod roots;
+mod stats;
 mod upgrade;
 mod usage;
 mod verified;
@@ -32,6 +33,7 @@ pub use events::{Event, Events};
 pub use roots::{
     Linked, Match, Pinned, Process, Role, Root, RootKind, RunningGeneration, Unlinked, Unpinned, WhoUses, Why,
 };
+pub use stats::Stats;
 pub use upgrade::Upgraded;
 pub use usage::{DistributionUsage, EnvUsage, Usage, UsageByKind};
 pub use verified::{Repaired, Source, Unrepaired, Verified};

@@ -3,6 +3,7 @@
 //! Correct by the index alone. With an epoch a handle is kept while its pack's counter stands (`store::handles`): the
 //! counter is taken before the query, and an odd one keeps nothing.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::index::{Access, Bound, State, bindings, envs, sql};
 use crate::lease::Lease;
 use crate::pack::PackRef;
+use crate::process::child;
 use crate::spec::RuntimeKind;
 
 /// Variables that change what a Python process sees; an action must not inherit them from its worker.
@@ -97,7 +99,7 @@ impl EnvHandle {
 
     /// Sets the variables of an activated environment on a command, and drops those that would change what
     /// Python sees. `path` is the caller's `PATH`.
-    pub fn activate(&self, command: &mut Command, path: Option<&std::ffi::OsStr>) {
+    pub fn activate(&self, command: &mut Command, path: Option<&OsStr>) {
         let mut dirs = vec![self.0.path.join("bin")];
         dirs.extend(path.map(std::env::split_paths).into_iter().flatten());
         // Fails only for a directory with a colon in its name, which came from no PATH.
@@ -108,6 +110,29 @@ impl EnvHandle {
         for name in DROPPED {
             command.env_remove(name);
         }
+    }
+
+    /// A command that runs a script with the environment's interpreter, with the variables of an activated environment and a lease that it
+    /// and what it starts inherit. The process's own `PATH` comes behind the environment's.
+    ///
+    /// # Errors
+    /// If the lease cannot be taken once more.
+    pub fn command(&self, script: impl AsRef<OsStr>) -> Result<Command> {
+        let mut command = Command::new(self.interpreter());
+        command.arg(script);
+        self.activate(&mut command, std::env::var_os("PATH").as_deref());
+        self.lease_to(&mut command)?;
+        Ok(command)
+    }
+
+    /// Gives whatever a command starts a lease of its own, which lasts as long as any process that inherits it. It is one descriptor, 100
+    /// or above. The command itself keeps the lease too, until it is dropped.
+    ///
+    /// # Errors
+    /// If the lease cannot be taken once more.
+    pub fn lease_to(&self, command: &mut Command) -> Result<()> {
+        child::inherit(command, self.0.lease.reopen()?);
+        Ok(())
     }
 
     /// Leaves the lease open for a process that becomes its action by `execve`.
@@ -127,6 +152,7 @@ impl Store {
         if let Some(handle) = self.kept(pack) {
             return Ok(handle);
         }
+        self.0.counters.missed();
         // Before the query: what changes from here on has another one.
         let counter = self.counter(pack);
         let last = counter.and_then(|_| self.0.handles.last(pack));

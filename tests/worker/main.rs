@@ -5,7 +5,12 @@
 #[path = "../suite/support/mod.rs"]
 mod support;
 
+mod actions;
+mod example;
+mod heartbeat;
+mod killed;
 mod leases;
+mod load;
 mod scenarios;
 mod site;
 
@@ -15,6 +20,7 @@ use envstore::runtime::{DependencySpec, PythonVenvManager};
 use envstore::settings::Settings;
 use envstore::site::Config;
 use envstore::site::environment::Environment;
+use envstore::worker::PythonRuntime;
 
 use support::{Wheel, World, uv_dir};
 
@@ -42,6 +48,21 @@ fn world() -> World {
 
 fn spec(requirement: &str) -> DependencySpec {
     DependencySpec::new("python").with_dependency(requirement)
+}
+
+/// A runtime on a world's store; the world's interpreter runs what is not bound.
+fn runtime(world: &World) -> PythonRuntime {
+    PythonRuntime::new(shared(world), world.python())
+}
+
+/// Waits until something is so; what is waited for comes about by itself.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(120), "waited in vain until {what}");
+        // Others run meanwhile; nothing depends on how long this takes.
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
 }
 
 /// The same manager for several tasks.
