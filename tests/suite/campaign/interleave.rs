@@ -1,7 +1,7 @@
 //! F9: one process is stopped at a step, another one does all its work, then the first goes on. A collector against whoever binds, rolls back,
 //! removes or runs, and the other way round, at every point of the one that is stopped.
 
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use super::failpoints::{Pick, chosen};
 use super::scenario::world;
 use super::{Extent, Tally, extent};
-use crate::support::{Ran, World, ran};
+use crate::support::{Ran, World, ran, skipped};
 
 const COLLECT: &[&str] = &["gc", "--idle", "0s", "--drop-retained"];
 const BIND: &[&str] = &["ensure", "other", "--with", "alpha==1.0"];
@@ -62,11 +62,7 @@ fn whatever_comes_between_two_steps_nobody_loses_an_environment() {
     for (first, second) in PAIRS {
         let world = begin();
         let aside = world.put_aside();
-        let trace = world.path().join("points");
-        let done = ran(world.command(*first).env("ENVSTORE_FAILPOINT_TRACE", &trace).output().expect("runs"));
-        assert_eq!(done.code, 0, "{first:?}: {done:#?}");
-        let points: Vec<String> = std::fs::read_to_string(&trace).expect("points").lines().map(str::to_owned).collect();
-        std::fs::remove_file(&trace).expect("removes");
+        let points = points(&world, first);
         for (nth, point) in chosen(&points, extent("interleave"), Pick::First) {
             let what = format!("{} between two steps of {}: {nth}, `{point}`", second[0], first[0]);
             tally.try_one(&what, || {
@@ -76,6 +72,51 @@ fn whatever_comes_between_two_steps_nobody_loses_an_environment() {
         }
     }
     tally.end();
+}
+
+/// A collector that died between saying `deleting` and the rename leaves a directory that stands and a lease that is free; the next one deletes
+/// it without asking. Whoever read the binding before must ask the index again after it has the lock. The collector cannot see the reader's
+/// open file: it is in a namespace of processes of its own.
+#[test]
+fn a_lease_of_what_a_dead_collector_gave_up_is_none() {
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("another namespace of processes needs root");
+    }
+    let world = begin();
+    let aside = world.put_aside();
+    let nth = |args: &[&str], point: &str| {
+        let points = points(&world, args);
+        world.bring_back(&aside);
+        1 + points.iter().position(|passed| passed == point).unwrap_or_else(|| panic!("{point}: {points:#?}"))
+    };
+    let (opened, rename) = (nth(ACT, "lease: opened"), nth(REMOVE, "sweep: before the rename to trash"));
+
+    let mut reader = start(&world, ACT, "first", Some(opened));
+    let pid = Pid::from_raw(reader.id().cast_signed());
+    assert!(matches!(waitpid(pid, Some(WaitPidFlag::WUNTRACED)), Ok(WaitStatus::Stopped(..))));
+    let remove = world.command(REMOVE);
+    let mut elsewhere = Command::new("unshare");
+    // Below a shell: the first process of a namespace cannot be killed from inside.
+    elsewhere.args(["--pid", "--fork", "--mount-proc", "sh", "-c", "\"$@\"; exit $?", "sh"]);
+    elsewhere.arg(remove.get_program()).args(remove.get_args()).env_clear();
+    elsewhere.envs(remove.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let killed = ran(elsewhere.env("ENVSTORE_FAILPOINT", format!("kill@{rename}")).output().expect("runs"));
+    assert_eq!(killed.code, 128 + 9, "{killed:#?}");
+    kill(pid, Signal::SIGCONT).expect("goes on");
+    let done = ended(&world, &mut reader, "first");
+    assert_eq!(done.code, 5, "{done:#?}");
+    world.ok(["gc", "--idle", "0s"]);
+    assert_eq!((world.listed("staging"), world.listed("trash")), (vec![], vec![]));
+}
+
+/// The points that an undisturbed run passes, in order.
+fn points(world: &World, args: &[&str]) -> Vec<String> {
+    let trace = world.path().join("points");
+    let done = ran(world.command(args).env("ENVSTORE_FAILPOINT_TRACE", &trace).output().expect("runs"));
+    assert_eq!(done.code, 0, "{args:?}: {done:#?}");
+    let points = std::fs::read_to_string(&trace).expect("points").lines().map(str::to_owned).collect();
+    std::fs::remove_file(&trace).expect("removes");
+    points
 }
 
 fn meet(world: &World, first: &[&str], second: &[&str], nth: usize, what: &str) {

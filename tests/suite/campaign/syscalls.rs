@@ -86,8 +86,8 @@ fn sweep(injections: &[(&str, &str)]) {
                         ran(traced(scenario, &world, &["-e", &inject], Path::new("/dev/null")).output().expect("runs"));
                     // 137 when it was killed; the counts may differ by a few from run to run. A file that cannot be opened may be the
                     // configuration (2), or the index, which SQLite then opens for reading only (6).
-                    let is_told = [0, 1, 3, 4].contains(&disturbed.code)
-                        || *call == "openat" && [2, 6].contains(&disturbed.code);
+                    let is_told =
+                        [0, 1, 3, 4].contains(&disturbed.code) || *call == "openat" && [2, 6].contains(&disturbed.code);
                     assert!(is_told || disturbed.code == 137 && fault.contains("KILL"), "{what}: {disturbed:#?}");
                     scenario.check(&world, &what);
                 });
