@@ -14,11 +14,15 @@ use crate::error::{Error, Result};
 use crate::pack::PackRef;
 use crate::store::{Ensure, EnsureError, EnvHandle, Ready, Store};
 
-/// A store for async callers. Clones share the limit.
+/// How many questions are answered at once.
+pub const ASKS: usize = 16;
+
+/// A store for async callers. Clones share the limits.
 #[derive(Debug, Clone)]
 pub struct AsyncStore {
     store: Store,
     permits: Arc<Semaphore>,
+    asks: Arc<Semaphore>,
 }
 
 /// Cancels when it is dropped before its work ended.
@@ -33,7 +37,7 @@ impl Drop for CancelOnDrop {
 impl AsyncStore {
     /// Wraps a store; at most `concurrent` calls of `ensure` work at once, the others wait their turn.
     pub fn new(store: Store, concurrent: usize) -> Self {
-        Self { store, permits: Arc::new(Semaphore::new(concurrent.max(1))) }
+        Self { store, permits: Arc::new(Semaphore::new(concurrent.max(1))), asks: Arc::new(Semaphore::new(ASKS)) }
     }
 
     /// The store itself.
@@ -46,11 +50,25 @@ impl AsyncStore {
     /// # Errors
     /// Those of [`Store::resolve`].
     pub async fn resolve(&self, pack: PackRef) -> Result<EnvHandle> {
-        if let Some(handle) = self.store.kept(&pack) {
+        if let Some(handle) = self.store.resolve_kept(&pack) {
             return Ok(handle);
         }
+        self.with(move |store| store.resolve(&pack)).await
+    }
+
+    /// Any other question to the store, on a thread that may block; so many at once at most as there are [`ASKS`]. Dropping the future does not stop it.
+    ///
+    /// # Errors
+    /// Those of the work.
+    pub async fn with<T: Send + 'static>(&self, work: impl FnOnce(&Store) -> Result<T> + Send + 'static) -> Result<T> {
+        let stopped = |_| Error::Interrupted { what: "waiting for a turn".into() };
+        let permit = Arc::clone(&self.asks).acquire_owned().await.map_err(stopped)?;
         let store = self.store.clone();
-        blocking(move || store.resolve(&pack)).await
+        blocking(move || {
+            let _permit = permit;
+            work(&store)
+        })
+        .await
     }
 
     /// [`Store::ensure`]. Dropping the future cancels it.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cancel::Cancel;
@@ -39,6 +39,34 @@ impl fmt::Debug for Login {
     }
 }
 
+/// Answers an index's name with its login, or with why there is none.
+type Answer = dyn Fn(&str) -> Result<Option<Login>, String> + Send + Sync;
+
+/// A function that knows the logins of indexes. Clones are the same one.
+#[derive(Clone)]
+pub struct Callback(Arc<Answer>);
+
+impl Callback {
+    /// A function that answers an index's name; the error says why it cannot.
+    pub fn new(ask: impl Fn(&str) -> Result<Option<Login>, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(ask))
+    }
+}
+
+impl PartialEq for Callback {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Callback {}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Callback")
+    }
+}
+
 /// Asks a source for an index's login. `None` where the installer finds it by itself (a netrc).
 ///
 /// # Errors
@@ -54,6 +82,10 @@ pub(crate) fn fetch(source: &CredentialSource, index: &Index, phase: Phase, canc
     };
     let (secret, username) = match source {
         CredentialSource::Netrc => return Ok(None),
+        CredentialSource::Callback(callback) => match (callback.0)(&index.name).map_err(refused)? {
+            Some(Login { username, password }) => (password, Some(username)),
+            None => return Ok(None),
+        },
         CredentialSource::Command { argv, username, ttl } => {
             let known = ttl.and_then(|ttl| remembered(argv, ttl));
             let secret = match known {
@@ -66,24 +98,24 @@ pub(crate) fn fetch(source: &CredentialSource, index: &Index, phase: Phase, canc
             if ttl.is_some() && !secret.is_empty() {
                 memory().entry(argv.clone()).or_insert_with(|| (Instant::now(), secret.clone()));
             }
-            (secret, username)
+            (secret, username.clone())
         }
         CredentialSource::Env { variable, username } => {
             let secret =
                 std::env::var(variable).map_err(|_| refused(format!("the variable `{variable}` is not set")))?;
-            (secret, username)
+            (secret, username.clone())
         }
         CredentialSource::File { path, username } => {
             let secret = std::fs::read(path).map_err(|error| refused(format!("`{}`: {error}", path.display())))?;
             let secret = String::from_utf8(secret).map_err(|_| refused(format!("`{}` is no text", path.display())))?;
-            (secret, username)
+            (secret, username.clone())
         }
     };
     let password = secret.trim().to_owned();
     if password.is_empty() || password.len() > SECRET_LIMIT || password.contains(char::is_control) {
         return Err(refused("what was given is not one line of text".into()));
     }
-    Ok(Some(Login { username: username.clone().unwrap_or_else(|| TOKEN_USER.into()), password }))
+    Ok(Some(Login { username: username.unwrap_or_else(|| TOKEN_USER.into()), password }))
 }
 
 /// The login for downloads of our own, which have to read the user's netrc themselves.

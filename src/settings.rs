@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::credentials::Callback;
 use crate::fs::link::LinkMode;
 
 /// The settings of one store as one process uses it.
@@ -53,6 +54,8 @@ pub enum CredentialSource {
         /// The user name, `__token__` if none is given.
         username: Option<String>,
     },
+    /// A function of the process that uses the library.
+    Callback(Callback),
     /// The user's netrc.
     Netrc,
     /// A file that holds the secret.

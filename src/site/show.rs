@@ -107,6 +107,7 @@ fn index(index: &Index) -> Value {
             format!("printed by `{}`", argv.first().map_or("", String::as_str))
         }
         CredentialSource::Env { variable, .. } => format!("in the variable `{variable}`"),
+        CredentialSource::Callback(_) => "asked of the process".into(),
         CredentialSource::Netrc => "in the netrc".into(),
         CredentialSource::File { path, .. } => format!("in the file `{}`", path.display()),
     });

@@ -34,6 +34,7 @@ impl Store {
             let more = if damaged > 1 { format!(", and {} more", damaged - 1) } else { String::new() };
             let reason =
                 format!("since the last start of the machine it is not as it was published: {}{more}", first.message);
+            self.0.observed.tell(|observer| observer.damaged(&reason));
             return Err(Error::Corrupt { path: self.0.layout.env(&env.name), reason });
         }
         let op = "note a look at an environment";

@@ -28,6 +28,7 @@ impl Store {
         let now = self.0.clock.now();
         let answers = new.spec.digest();
         let op = "bind a pack";
+        let mut is_new = false;
         let bound = self.0.index.write(op, |tx| {
             let failed = || sql(op);
             // A condemned environment is taken back by whoever wants it.
@@ -39,6 +40,7 @@ impl Store {
             collection::forget_failure(tx, &answers, &new.env.interpreter.digest()).map_err(failed())?;
             failures::forget(tx, new.pack).map_err(failed())?;
             let unchanged = before.as_ref().is_some_and(|b| b.env.id == new.env.id && b.answers == answers);
+            is_new = !unchanged;
             if !unchanged {
                 let generation = bindings::next_generation(tx, pack).map_err(failed())?;
                 let binding = NewBinding {
@@ -69,6 +71,9 @@ impl Store {
             }
             bindings::resolve(tx, new.pack).map_err(failed())
         })?;
+        if let Some(bound) = bound.as_ref().filter(|_| is_new) {
+            self.0.observed.tell(|observer| observer.bound(new.pack, &bound.env.key, bound.generation));
+        }
         self.follow_links(Some(new.pack))?;
         Ok(bound)
     }

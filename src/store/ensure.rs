@@ -147,6 +147,23 @@ pub struct EnsureError {
     pub kept: Option<Box<Ensured>>,
 }
 
+impl EnsureError {
+    /// The environment the pack keeps: the last one that could be made.
+    pub fn last_good(&self) -> Option<&Ensured> {
+        self.kept.as_deref()
+    }
+
+    /// Whether what the pack keeps answers the declaration that was asked for: then only an upgrade failed.
+    pub fn answers_current_spec(&self) -> bool {
+        self.last_good().is_some_and(|kept| kept.answers_current_spec)
+    }
+
+    /// Where the whole output of the failed build is.
+    pub fn log_path(&self) -> Option<&Path> {
+        self.error.log_path()
+    }
+}
+
 impl From<Error> for EnsureError {
     fn from(error: Error) -> Self {
         Self { error, kept: None }
@@ -162,6 +179,8 @@ impl Store {
     /// [`EnsureError`]; where the pack had an environment it keeps it, and the error says which.
     pub fn ensure(&self, pack: &PackRef, ask: &Ensure, cancel: &Cancel) -> Result<Ready, EnsureError> {
         let started = Instant::now();
+        let span = tracing::debug_span!("ensure", %pack);
+        let _entered = span.enter();
         let ready = match self.kept_hit(pack, ask, started) {
             Some(ready) => Ok(ready),
             None => self.ensure_by_index(pack, ask, started, cancel),
@@ -193,7 +212,12 @@ impl Store {
             }
             None => {
                 self.require_owner("make an environment")?;
-                self.miss(&request, before.as_ref()).map_err(|error| {
+                self.0.observed.tell(|observer| observer.build_started(pack));
+                let made = self.miss(&request, before.as_ref());
+                self.0.observed.tell(|observer| {
+                    observer.build_finished(pack, made.as_ref().map(|made| made.report.outcome));
+                });
+                made.map_err(|error| {
                     self.note_failure(pack, &error);
                     let kept = before.and_then(|before| self.keep(&request, &before));
                     EnsureError { error, kept: kept.map(Box::new) }
@@ -273,6 +297,7 @@ impl Store {
             if let Some(progress) = &request.ask.progress {
                 progress(what);
             }
+            self.0.observed.tell(|observer| observer.build_phase(request.pack, what));
         };
         let order = Order {
             runtime,

@@ -58,6 +58,12 @@ impl Store {
 
     /// The same, waiting for builders for so long at most.
     pub(super) fn collect(&self, ask: &Gc, patience: Duration, cancel: &Cancel) -> Result<Collected> {
+        let done = tracing::debug_span!("collect").in_scope(|| self.collect_alone(ask, patience, cancel))?;
+        self.0.observed.tell(|observer| observer.collected(&done));
+        Ok(done)
+    }
+
+    fn collect_alone(&self, ask: &Gc, patience: Duration, cancel: &Cancel) -> Result<Collected> {
         self.require_owner("collect")?;
         // On a full disk first of all: even a guard may need room.
         self.open_ballast(ask.dry_run)?;

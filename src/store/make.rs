@@ -96,7 +96,7 @@ impl Store {
             Lock::default()
         } else {
             (order.progress)("locking");
-            workshop.lock(order)?
+            tracing::debug_span!("lock").in_scope(|| workshop.lock(order))?
         };
         // What the declaration became is noted before its guard is let go: whoever waited must not lock again.
         match self.make_locked(order, &workshop, &lock) {
@@ -181,7 +181,8 @@ impl Store {
         let slots = (0..self.0.settings.install.jobs()).map(|n| self.0.layout.guard_slot(n)).collect();
         let mut slot = self.wait(slots, Mode::Exclusive, "a build slot", order)?;
         slot.sign("building", workshop.log.path());
-        let Built { env, lease, outcome } = self.build(order, workshop, &key, lock)?;
+        let Built { env, lease, outcome } =
+            tracing::debug_span!("build", env = %key).in_scope(|| self.build(order, workshop, &key, lock))?;
         // What it takes the place of, if anything, may have links of several packs.
         self.follow_links(None)?;
         Ok(Made { env, lease, outcome, log: workshop.log.path().map(Path::to_owned) })
@@ -223,6 +224,7 @@ impl Store {
     pub(super) fn wait(&self, guards: Vec<PathBuf>, mode: Mode, what: &str, order: &Order<'_>) -> Result<Guard> {
         let told = |waited: Duration, holder: Option<Holder>| {
             let by = holder.map(|holder| format!(": {holder}{}", last_line(holder.log.as_deref()))).unwrap_or_default();
+            self.0.observed.tell(|observer| observer.waiting_for(&format!("{what}{by}")));
             (order.progress)(&format!("waiting {} s for {what}{by}", waited.as_secs()));
         };
         let deadline = order.limits.deadline;

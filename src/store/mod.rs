@@ -2,7 +2,7 @@
 //!
 //! One verb a file: [`open`], [`ensure`], [`make`], [`build`], [`bind`], [`resolve`], [`remove`], [`gc`] (which
 //! condemns and [`sweep`]s), [`reindex`], [`inspect`], [`logs`], [`export`], [`checkout`],
-//! [`history`], [`rollback`], [`doctor`], `seal`, [`verify`] (which repairs too). The store alone knows both names on disk and the
+//! [`history`], [`rollback`], [`observer`], [`doctor`], `seal`, [`verify`] (which repairs too). The store alone knows both names on disk and the
 //! index; what is below it knows one of the two.
 
 mod after_boot;
@@ -34,6 +34,7 @@ pub mod link;
 pub mod logs;
 pub mod make;
 mod migrate;
+pub mod observer;
 pub mod open;
 pub mod pin;
 mod publish;
@@ -64,6 +65,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 pub use ensure::{Ensure, EnsureError, Ready};
 pub use gc::Gc;
 pub use inspect::What;
+pub use observer::Observer;
 pub use open::{Builder, ShareWith};
 pub use resolve::EnvHandle;
 pub use rollback::Rollback;
@@ -71,7 +73,8 @@ pub use rollback::Rollback;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::fs::link::LinkMode;
-use crate::index::{Access, Index};
+pub use crate::index::Access;
+use crate::index::Index;
 use crate::layout::{EnvName, Layout};
 use crate::settings::Settings;
 use crate::spec::RuntimeKind;
@@ -94,6 +97,7 @@ struct Inner {
     index: Index,
     handles: Handles,
     counters: stats::Counters,
+    observed: observer::Observed,
     settings: Settings,
     runtimes: Vec<Arc<dyn Runtime>>,
     clock: Arc<dyn Clock>,

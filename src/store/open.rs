@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::handles::{HANDLES, Handles};
+use super::observer::{Observed, Observer};
 use super::stats::Counters;
 use super::{Inner, Store, ballast, reindex};
 use crate::cancel::Cancel;
 use crate::clock::{Clock, SystemClock};
+use crate::credentials::{Callback, Login};
 use crate::epoch::Epoch;
 use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
@@ -23,7 +25,7 @@ use crate::fs::{durable, probe};
 use crate::guard::Guard;
 use crate::index::{Access, Index};
 use crate::layout::{BALLAST, DIRECTORIES, FORMAT, Layout};
-use crate::settings::Settings;
+use crate::settings::{CredentialSource, Settings};
 use crate::store::runtime::Runtime;
 use crate::store_file::StoreFile;
 
@@ -49,6 +51,8 @@ pub struct Builder {
     create: bool,
     share_with: ShareWith,
     handles: usize,
+    observed: Observed,
+    credentials: Option<Callback>,
 }
 
 impl Builder {
@@ -62,6 +66,8 @@ impl Builder {
             create: false,
             share_with: ShareWith::default(),
             handles: HANDLES,
+            observed: Observed::default(),
+            credentials: None,
         }
     }
 
@@ -108,12 +114,30 @@ impl Builder {
         self
     }
 
+    /// Tells this what the store does in this process.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observed = Observed(Some(observer));
+        self
+    }
+
+    /// Asks this for the login of each index that has no credentials of its own, by the index's name, at each build; none: it needs none. What
+    /// it says is kept nowhere.
+    pub fn credentials(mut self, ask: impl Fn(&str) -> Result<Option<Login>, String> + Send + Sync + 'static) -> Self {
+        self.credentials = Some(Callback::new(ask));
+        self
+    }
+
     /// Opens the store. An index that is missing or damaged is rebuilt first, if this process may.
     ///
     /// # Errors
     /// [`Error::NoStore`], [`Error::UnsupportedFormat`], [`Error::NotPermitted`] for a root that others may write to,
     /// [`Error::UnsupportedFilesystem`] at creation.
-    pub fn open(self) -> Result<Store> {
+    pub fn open(mut self) -> Result<Store> {
+        if let Some(callback) = &self.credentials {
+            for index in self.settings.indexes.iter_mut().filter(|index| index.credentials.is_none()) {
+                index.credentials = Some(CredentialSource::Callback(callback.clone()));
+            }
+        }
         let root = std::path::absolute(&self.root).map_err(Error::io("make absolute", &self.root))?;
         let layout = Layout::new(&root);
         let store = match StoreFile::read(&layout)? {
@@ -144,6 +168,7 @@ impl Builder {
             read_only: self.read_only,
             index,
             counters: Counters::default(),
+            observed: self.observed,
             handles: Handles::new(self.handles, self.clock.now()),
             settings: self.settings,
             runtimes: self.runtimes,

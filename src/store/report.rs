@@ -19,13 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{EnvKey, LockDigest, SpecDigest, TreeDigest};
 use crate::fs::link::LinkMode;
-use crate::index::State;
 use crate::interpreter::InterpreterIdentity;
 use crate::pack::PackRef;
 use crate::spec::Spec;
 use crate::store::runtime::Distribution;
 
 pub use super::finding::{Finding, Level};
+pub use crate::index::State;
 pub use collected::{Collected, FreedByKind, Kept};
 pub use diff::{Diff, Difference, Side};
 pub use entry::Entry;

@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use super::Store;
 use super::report::Resolved;
+use super::runtime::Distribution;
 use crate::digest::EnvKey;
 use crate::epoch::{Slot, is_odd};
 use crate::error::{Error, Result};
 use crate::index::{Access, Bound, State, bindings, envs, sql};
 use crate::lease::Lease;
+use crate::manifest::Manifest;
 use crate::pack::PackRef;
 use crate::process::child;
 use crate::spec::RuntimeKind;
@@ -32,6 +34,7 @@ pub struct EnvHandle(Arc<Held>);
 struct Held {
     bound: Bound,
     path: PathBuf,
+    manifest: PathBuf,
     lease: Lease,
     interpreter_changed: bool,
 }
@@ -60,6 +63,17 @@ impl EnvHandle {
     /// The binding's generation.
     pub fn generation(&self) -> u64 {
         self.0.bound.generation
+    }
+
+    /// What is installed in it, by name. Reads the environment's manifest.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] or [`Error::Io`] where that cannot be read.
+    pub fn distributions(&self) -> Result<Vec<Distribution>> {
+        let manifest = Manifest::read(&self.0.manifest)?;
+        let mut found: Vec<Distribution> = manifest.parts.into_iter().filter_map(|part| part.distribution).collect();
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
     }
 
     /// The pack it was resolved for.
@@ -149,9 +163,11 @@ impl Store {
     /// # Errors
     /// [`Error::NoPack`]; [`Error::Corrupt`] when the environment's directory is gone.
     pub fn resolve(&self, pack: &PackRef) -> Result<EnvHandle> {
-        if let Some(handle) = self.kept(pack) {
+        if let Some(handle) = self.resolve_kept(pack) {
             return Ok(handle);
         }
+        let span = tracing::trace_span!("resolve", %pack);
+        let _entered = span.enter();
         self.0.counters.missed();
         // Before the query: what changes from here on has another one.
         let counter = self.counter(pack);
@@ -160,6 +176,7 @@ impl Store {
         let handle = self.look_up(pack, last, counter)?;
         self.keep_handle(&handle, counter);
         self.record_uses();
+        self.0.observed.tell(|observer| observer.resolved(pack, false));
         Ok(handle)
     }
 
@@ -174,6 +191,13 @@ impl Store {
         if let Some((slot, counter)) = counter {
             self.0.handles.keep(handle, slot, counter);
         }
+    }
+
+    /// [`Store::resolve`] where the answer is kept. No system call.
+    pub(crate) fn resolve_kept(&self, pack: &PackRef) -> Option<EnvHandle> {
+        let handle = self.kept(pack)?;
+        self.0.observed.tell(|observer| observer.resolved(pack, true));
+        Some(handle)
     }
 
     /// The handle kept for a pack, if nothing changed since it was resolved. No system call.
@@ -235,9 +259,9 @@ impl Store {
     }
 
     pub(super) fn handle(&self, bound: Bound, lease: Lease) -> EnvHandle {
-        let path = self.0.layout.env(&bound.env.name);
+        let (path, manifest) = (self.0.layout.env(&bound.env.name), self.0.layout.manifest(&bound.env.name));
         let interpreter_changed = !bound.env.interpreter.is_unchanged();
-        EnvHandle(Arc::new(Held { bound, path, lease, interpreter_changed }))
+        EnvHandle(Arc::new(Held { bound, path, manifest, lease, interpreter_changed }))
     }
 
     /// Leases what a pack is bound to. If the counter taken before the query still stands after the lock, the pack is still bound to it:

@@ -64,7 +64,11 @@ impl Store {
     /// # Errors
     /// Only where the index cannot be read; damage is a finding.
     pub fn verify(&self, ask: &Verify, cancel: &Cancel) -> Result<Verified> {
-        self.look(ask, cancel).map(|looked| looked.report)
+        let report = self.look(ask, cancel)?.report;
+        for finding in report.findings.iter().filter(|finding| finding.level == Level::Damage) {
+            self.0.observed.tell(|observer| observer.damaged(&finding.message));
+        }
+        Ok(report)
     }
 
     pub(super) fn look(&self, ask: &Verify, cancel: &Cancel) -> Result<Looked> {

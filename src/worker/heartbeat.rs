@@ -10,7 +10,6 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::health::{Health, Unhealthy};
 use super::python::PythonRuntime;
-use crate::async_store::blocking;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::store::Store;
@@ -55,14 +54,14 @@ impl Heart {
     /// # Errors
     /// If the index cannot be read.
     pub async fn beat(&self) -> Result<Heartbeat> {
-        let store = self.runtime.manager().store().await?.store().clone();
+        let store = self.runtime.manager().store().await?;
         let health = Arc::clone(&self.health);
         let (worker, running) = (self.worker.clone(), self.runtime.running());
-        blocking(move || {
+        let look = move |store: &Store| {
             let mut health = health.lock().unwrap_or_else(PoisonError::into_inner);
-            look(&store, &mut health, worker, running)
-        })
-        .await
+            look(store, &mut health, worker, running)
+        };
+        store.with(look).await
     }
 
     /// Looks again and again, the first time at once, and hands on what was seen. It never ends; drop it.

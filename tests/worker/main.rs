@@ -10,6 +10,7 @@ mod example;
 mod heartbeat;
 mod killed;
 mod leases;
+mod library;
 mod load;
 mod scenarios;
 mod site;

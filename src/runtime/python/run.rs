@@ -169,7 +169,10 @@ impl Run<'_, '_> {
     fn forget_credentials(&self) -> bool {
         let sources = self.job.settings.indexes.iter().filter_map(|index| index.credentials.as_ref());
         let changing = |source: &&CredentialSource| {
-            matches!(source, CredentialSource::Command { .. } | CredentialSource::File { .. })
+            matches!(
+                source,
+                CredentialSource::Command { .. } | CredentialSource::File { .. } | CredentialSource::Callback(_)
+            )
         };
         let changing: Vec<_> = sources.filter(changing).collect();
         changing.iter().for_each(|source| credentials::forget(source));

@@ -129,8 +129,7 @@ impl PythonVenvManager {
 
     /// Asks the store on a thread that may block.
     async fn ask<T: Send + 'static>(&self, work: impl FnOnce(&Store) -> Result<T> + Send + 'static) -> Result<T> {
-        let store = self.opened().await?.store.store().clone();
-        blocking(move || work(&store)).await
+        self.opened().await?.store.with(work).await
     }
 
     async fn declaration(&self, spec: &DependencySpec) -> Result<Spec> {
