@@ -3,12 +3,13 @@
 //! A point is where something becomes durable, visible or gone (`src/failpoint.rs`). The normal tests try each point by its first or
 //! its last occurrence. `ENVSTORE_CAMPAIGN=full cargo test --test suite campaign` tries every one of every scenario, which takes hours;
 //! `ENVSTORE_CAMPAIGN=build,gc` every one of these two, and no other. `interleave` among the names is every step of
-//! `interleave.rs`, `races` makes the races ten minutes long.
+//! `interleave.rs`, `races` makes the races ten minutes long, `random` tries a hundred other sequences of random operations.
 
 mod failpoints;
 mod interleave;
 mod powercut;
 mod races;
+mod random;
 mod scenario;
 mod syscalls;
 
