@@ -26,6 +26,7 @@ pub mod envs;
 pub mod events;
 pub mod failures;
 pub mod interpreters;
+mod room;
 pub mod roots;
 
 use std::fs;
@@ -87,6 +88,8 @@ struct Inner {
     pid: u32,
     /// The rebuild of the index that it was opened after.
     incarnation: u64,
+    /// There was no room for shared memory: it can only be read from.
+    is_short: bool,
     /// What a transaction changes, once this connection wrote.
     changed: Option<Arc<Slots>>,
 }
@@ -94,6 +97,7 @@ struct Inner {
 impl Index {
     /// Creates an empty index. The caller holds `guards/index` exclusive.
     pub fn create(layout: &Layout, mode: u32) -> Result<()> {
+        room::require(layout.root())?;
         let path = layout.index_db();
         // SQLite gives the log and the shared memory the mode of the database.
         let file = fs::File::options().write(true).create_new(true).mode(mode).open(&path);
@@ -163,8 +167,12 @@ impl Index {
         if StoreFile::read(&self.layout)?.is_some_and(|store| store.sealed) {
             return Err(Error::Sealed { what: op.into() });
         }
+        room::require(self.layout.root())?;
         let mut inner = self.lock();
         self.follow(&mut inner)?;
+        if inner.is_short {
+            self.connect_again(&mut inner, Access::Owner)?;
+        }
         let changed = inner.note_changes().map_err(failed)?;
         changed.clear();
         let tx = inner.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
@@ -254,8 +262,9 @@ impl Inner {
             Access::Immutable => FileStamp::of(&layout.store_json()).ok(),
             Access::Owner | Access::Reader => None,
         };
-        let connection = connect(&layout.index_db(), access)?;
-        Ok(Self { connection, immutable, pid: std::process::id(), incarnation, changed: None })
+        let is_short = access != Access::Immutable && room::is_short(layout.root())?;
+        let connection = connect(&layout.index_db(), access, is_short)?;
+        Ok(Self { connection, immutable, pid: std::process::id(), incarnation, is_short, changed: None })
     }
 
     /// Where the changes of this connection are noted. Not inside a transaction.
@@ -281,7 +290,7 @@ impl Drop for Index {
     }
 }
 
-fn connect(path: &Path, access: Access) -> Result<Connection> {
+fn connect(path: &Path, access: Access, is_short: bool) -> Result<Connection> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         let reason = format!("SQLite {} can corrupt it; 3.51.3 is the oldest that will do", rusqlite::version());
         return Err(Error::NotPermitted { what: "open the index".into(), reason });
@@ -289,17 +298,21 @@ fn connect(path: &Path, access: Access) -> Result<Connection> {
     let open = || -> rusqlite::Result<(Connection, i64)> {
         let common = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let connection = match access {
+            _ if is_short => {
+                let uri = uri(path, "readonly_shm=1");
+                Connection::open_with_flags(uri, common | OpenFlags::SQLITE_OPEN_READ_ONLY)?
+            }
             Access::Owner => Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_WRITE)?,
             Access::Reader => Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_ONLY)?,
             Access::Immutable => {
-                Connection::open_with_flags(immutable_uri(path), common | OpenFlags::SQLITE_OPEN_READ_ONLY)?
+                Connection::open_with_flags(uri(path, "immutable=1"), common | OpenFlags::SQLITE_OPEN_READ_ONLY)?
             }
         };
         // First of all: everything after this may meet a lock.
         connection.busy_timeout(BUSY)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.pragma_update(None, "foreign_keys", true)?;
-        if access == Access::Owner {
+        if access == Access::Owner && !is_short {
             connection.pragma_update(None, "synchronous", "FULL")?;
             persist_wal(&connection)?;
         }
@@ -324,10 +337,10 @@ fn persist_wal(connection: &Connection) -> rusqlite::Result<()> {
     connection.file_control(None::<&str>, FileControl::PersistWal(&mut 1))
 }
 
-/// A path as an SQLite URI (sqlite.org/uri.html): `%`, `?` and `#` escaped.
-fn immutable_uri(path: &Path) -> PathBuf {
+/// A path as an SQLite URI with a parameter (sqlite.org/uri.html): `%`, `?` and `#` escaped.
+fn uri(path: &Path, parameter: &str) -> PathBuf {
     let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    PathBuf::from(format!("file:{escaped}?immutable=1"))
+    PathBuf::from(format!("file:{escaped}?{parameter}"))
 }
 
 /// Turns SQLite's verdicts into ours.

@@ -158,6 +158,9 @@ fn a_full_filesystem(mkfs: &[&str], fill: impl Fn(&Path)) {
     assert_eq!(failed.code, 4, "{failed:#?}");
     assert!(failed.stderr.contains(" free on its filesystem"), "{}", failed.stderr);
     assert!(failed.stderr.contains(&format!("mounted at `{}`", mount.path().display())), "{}", failed.stderr);
+    // What is there needs no room.
+    world.ok(args(&["exec", "one", "--", "python", "-c", "import alpha.m7"]));
+    assert_eq!(world.run(args(&["ensure", "one", "--with", "alpha"])).code, 0);
     let done = world.run(args(&["--format", "json", "gc", "--idle", "0s"]));
     assert_eq!(done.code, 0, "{done:#?}");
     let done: serde_json::Value = serde_json::from_str(&done.stdout).expect("JSON");
@@ -175,15 +178,24 @@ fn a_full_filesystem(mkfs: &[&str], fill: impl Fn(&Path)) {
     }
 }
 
+/// Fills a filesystem to its last block.
+fn fill(root: &Path) {
+    use std::io::Write;
+    let mut filler = fs::File::create(root.join("filler")).expect("a file");
+    for size in [1 << 20, 4096, 1024, 1] {
+        while filler.write_all(&vec![1; size]).and_then(|()| filler.sync_data()).is_ok() {}
+    }
+}
+
 #[test]
 fn a_full_filesystem_is_told_of_and_got_out_of() {
-    a_full_filesystem(&["mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096"], |root| {
-        use std::io::Write;
-        let mut filler = fs::File::create(root.join("filler")).expect("a file");
-        for size in [1 << 20, 4096, 1] {
-            while filler.write_all(&vec![1; size]).and_then(|()| filler.sync_data()).is_ok() {}
-        }
-    });
+    a_full_filesystem(&["mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096"], fill);
+}
+
+/// The index's shared memory is made with holes there, and a write to a mapped hole on a full filesystem is SIGBUS.
+#[test]
+fn a_full_filesystem_of_small_blocks_kills_nobody() {
+    a_full_filesystem(&["mkfs.ext4", "-q", "-F", "-m", "0", "-b", "1024"], fill);
 }
 
 #[test]
