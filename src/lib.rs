@@ -72,7 +72,8 @@ pub mod cancel;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
-mod component;
+#[doc(hidden)]
+pub mod component;
 pub mod credentials;
 pub mod digest;
 #[doc(hidden)]
