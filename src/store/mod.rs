@@ -101,6 +101,8 @@ struct Inner {
     settings: Settings,
     runtimes: Vec<Arc<dyn Runtime>>,
     clock: Arc<dyn Clock>,
+    /// The boot in which this process runs. None: it may not write, or cannot tell.
+    boot: Option<String>,
     recovered: Option<report::Reindexed>,
     /// Environments that this process has leased.
     used: Mutex<HashSet<EnvName>>,

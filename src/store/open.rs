@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::handles::{HANDLES, Handles};
 use super::observer::{Observed, Observer};
 use super::stats::Counters;
-use super::{Inner, Store, ballast, reindex};
+use super::{Inner, Store, after_boot, ballast, reindex};
 use crate::cancel::Cancel;
 use crate::clock::{Clock, SystemClock};
 use crate::credentials::{Callback, Login};
@@ -160,6 +160,10 @@ impl Builder {
             }
             opened => opened?,
         };
+        let boot = if access == Access::Owner { self.clock.boot() } else { None };
+        if let Some(boot) = boot.as_ref().filter(|_| recovered.is_none()) {
+            recovered = after_boot::check_index(&index, &layout, boot, self.clock.as_ref(), &self.runtimes)?;
+        }
         Ok(Store(Arc::new(Inner {
             layout,
             id: store.id,
@@ -173,6 +177,7 @@ impl Builder {
             settings: self.settings,
             runtimes: self.runtimes,
             clock: self.clock,
+            boot,
             recovered,
             used: Mutex::default(),
             link_mode: OnceLock::new(),

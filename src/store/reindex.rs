@@ -66,6 +66,21 @@ pub(super) fn rebuild_if_needed(
     }
 }
 
+/// Rebuilds an open index whose pages are damaged, unless another process did meanwhile.
+pub(super) fn rebuild_if_damaged(
+    layout: &Layout,
+    index: &Index,
+    clock: &dyn Clock,
+    runtimes: &[Arc<dyn Runtime>],
+) -> Result<Option<Reindexed>> {
+    let _guard = exclusive(layout)?;
+    match index.check() {
+        Ok(()) => Ok(None),
+        Err(Error::Corrupt { .. }) => rebuild(layout, index.epoch(), clock, runtimes).map(Some),
+        Err(error) => Err(error),
+    }
+}
+
 /// The caller holds `guards/index` exclusive.
 fn rebuild(
     layout: &Layout,

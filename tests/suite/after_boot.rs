@@ -64,3 +64,30 @@ fn an_environment_that_survived_is_looked_at_once() {
     assert_eq!(world.run(["resolve", "pack"]).code, 3);
     world.ok(["--read-only", "resolve", "pack"]);
 }
+
+/// Spoils the last pages of the index, as a disk does that lost its cache.
+fn spoil_index(world: &World) {
+    let path = world.store().join("index.db");
+    let mut bytes = fs::read(&path).expect("reads");
+    let from = bytes.len() - 3 * 4096;
+    bytes[from..].fill(0xff);
+    fs::write(&path, bytes).expect("writes");
+}
+
+#[test]
+fn an_index_that_a_power_cut_damaged_is_made_again_at_the_next_opening() {
+    let Some(mut world) = world() else { return };
+    let before = world.ok(["resolve", "pack"]);
+    let history = world.json(["history", "pack"]);
+    world.reboot();
+    spoil_index(&world);
+    assert_eq!(world.ok(["resolve", "pack"]), before);
+    assert_eq!(world.json(["history", "pack"])["generations"][0]["env"], history["generations"][0]["env"]);
+    let aside = || world.listed("quarantine").iter().filter(|name| name.starts_with("index-")).count();
+    assert_eq!(aside(), 1, "what was damaged is kept for people");
+    assert_eq!(world.run(["verify", "--full"]).code, 0);
+    // In the same boot nobody looks again.
+    spoil_index(&world);
+    world.run(["resolve", "pack"]);
+    assert_eq!(aside(), 1);
+}
