@@ -19,14 +19,12 @@ pub struct Retention {
     pub since: Timestamp,
 }
 
-/// An environment that a collector may look at.
+/// An environment that a collector has to look at.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     /// Its row.
     pub env: EnvRow,
-    /// Whether a current binding or a retained generation names it.
-    pub bound: bool,
-    /// Whether only retained generations name it.
+    /// Whether retained generations name it.
     pub retained: bool,
     /// Whether a pin or a link names it.
     pub pinned: bool,
@@ -48,23 +46,23 @@ pub fn release_old_generations(tx: &Transaction<'_>, keep: Retention) -> rusqlit
     .map(drop)
 }
 
-/// Every environment that is not on its way out, least recently used first, with what names it.
+/// Every environment that is not on its way out, least recently used first, with what names it. Those that a current binding alone
+/// names are left out: they are most of a store, and not worth their rows.
 pub fn candidates(db: &Connection) -> rusqlite::Result<Vec<Candidate>> {
     let sql = format!(
-        "SELECT {}, 
-           EXISTS (SELECT 1 FROM bindings b WHERE b.env = e.id) AS bound,
-           EXISTS (SELECT 1 FROM bindings b JOIN packs p ON p.id = b.pack
-                   WHERE b.env = e.id AND b.generation = p.generation) AS current,
+        "SELECT {}, EXISTS (SELECT 1 FROM bindings b WHERE b.env = e.id) AS bound,
            EXISTS (SELECT 1 FROM pins WHERE pins.env = e.id)
              OR EXISTS (SELECT 1 FROM links WHERE links.env = e.id) AS pinned
          FROM envs e JOIN interpreters i ON i.id = e.interpreter
-         WHERE e.state <> 'deleting' ORDER BY e.used",
+         WHERE e.state <> 'deleting'
+           AND (pinned OR NOT EXISTS (SELECT 1 FROM bindings b JOIN packs p ON p.id = b.pack
+                                      WHERE b.env = e.id AND b.generation = p.generation))
+         ORDER BY e.used",
         envs::COLUMNS
     );
     db.prepare(&sql)?
         .query_map([], |row| {
-            let (bound, current): (bool, bool) = (row.get("bound")?, row.get("current")?);
-            Ok(Candidate { env: envs::env(row)?, bound, retained: bound && !current, pinned: row.get("pinned")? })
+            Ok(Candidate { env: envs::env(row)?, retained: row.get("bound")?, pinned: row.get("pinned")? })
         })?
         .collect()
 }

@@ -184,10 +184,17 @@ pub fn drop_if_unheld(tx: &Transaction<'_>, ids: &[i64]) -> rusqlite::Result<Vec
     ids.iter().filter_map(|id| delete.query_row([id], component).optional().transpose()).collect()
 }
 
-/// An environment lets go of its components: what its deletion will do.
-pub fn let_go(tx: &Transaction<'_>, env: i64) -> rusqlite::Result<()> {
-    touch_of(tx, env)?;
-    tx.execute("DELETE FROM env_components WHERE env = ?1", [env]).map(drop)
+/// Environments let go of their components: what their deletion will do. One statement for all: a rehearsal may be of thousands.
+pub fn let_go(tx: &Transaction<'_>, envs: &[i64]) -> rusqlite::Result<()> {
+    let envs = serde_json::to_string(envs).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
+    tx.execute(
+        "UPDATE components SET last_used_at = gone.at FROM
+           (SELECT h.component, max(e.last_used_at) AS at FROM json_each(?1) j
+            JOIN env_components h ON h.env = j.value JOIN envs e ON e.id = h.env GROUP BY h.component) AS gone
+         WHERE components.id = gone.component AND components.last_used_at < gone.at",
+        [&envs],
+    )?;
+    tx.execute("DELETE FROM env_components WHERE env IN (SELECT value FROM json_each(?1))", [&envs]).map(drop)
 }
 
 /// Every object that a component names.

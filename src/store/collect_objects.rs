@@ -39,7 +39,8 @@ impl Store {
         let op = "drop components";
         let look = |tx: &rusqlite::Transaction<'_>| {
             if is_rehearsal {
-                plan.iter().try_for_each(|env| components::let_go(tx, env.id)).map_err(sql(op))?;
+                let ids: Vec<i64> = plan.iter().map(|env| env.id).collect();
+                components::let_go(tx, &ids).map_err(sql(op))?;
             }
             let (_, young) = components::drop_unheld(tx, unused_since).map_err(sql(op))?;
             let named = components::named_objects(tx).map_err(sql(op))?;

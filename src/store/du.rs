@@ -14,6 +14,7 @@ use crate::digest::{EnvKey, FileDigest};
 use crate::error::{Error, Result};
 use crate::fs::size::{Scales, own_bytes};
 use crate::index::{State, bindings, components, envs};
+use crate::pack::PackRef;
 
 /// Who holds an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +49,12 @@ impl Store {
                 unique[*at] += size;
             }
         }
+        let mut bound_to: HashMap<i64, Vec<PackRef>> = HashMap::new();
+        for bound in bound {
+            bound_to.entry(bound.env.id).or_default().push(bound.pack.pack);
+        }
         for (env, shared) in ready.iter().zip(unique) {
-            let packs: Vec<_> = bound.iter().filter(|b| b.env.id == env.id).map(|b| b.pack.pack.clone()).collect();
+            let packs = bound_to.remove(&env.id).unwrap_or_default();
             usage.environments += 1;
             usage.saved_by_sharing_environments += env.bytes * (packs.len() as u64).saturating_sub(1);
             usage.saved_by_sharing_files += env.bytes;

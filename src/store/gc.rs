@@ -171,15 +171,13 @@ impl Store {
                 }
             }
             let mut plan = Vec::new();
-            for Candidate { env, bound, retained, pinned } in collection::candidates(tx).map_err(sql(op))? {
+            for Candidate { env, retained, pinned } in collection::candidates(tx).map_err(sql(op))? {
                 // A use in the future is a clock that went back: as young as can be.
                 let idle_for = Duration::try_from(now.duration_since(env.last_used_at)).unwrap_or_default();
                 if pinned {
                     kept.pinned += 1;
                 } else if retained {
                     kept.retained += 1;
-                } else if bound {
-                    // A current binding: not worth a word.
                 } else if grace || idle_for < idle {
                     kept.young += 1;
                 } else if wanted > 0 {
