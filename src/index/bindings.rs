@@ -260,3 +260,27 @@ pub fn unbind(tx: &Transaction<'_>, pack: i64, keep_history: bool) -> rusqlite::
     )
     .map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+    use crate::index::{Access, Index};
+    use crate::layout::Layout;
+
+    #[test]
+    fn a_pack_asked_for_again_is_not_parsed_again() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new(dir.path());
+        Index::create(&layout, 0o644).expect("creates");
+        let index = Index::open(&layout, Access::Owner, None).expect("opens");
+        let parsed_again = index.read("look up a binding", |db| {
+            for name in ["one", "two", "three"] {
+                assert!(resolve(db, &PackRef::new(name).expect("a ref"))?.is_none());
+            }
+            Ok(db.prepare_cached(&current("WHERE p.ref = ?1"))?.get_status(StatementStatus::RePrepare))
+        });
+        assert_eq!(parsed_again.expect("reads"), 0);
+    }
+}

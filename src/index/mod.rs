@@ -311,6 +311,8 @@ fn connect(path: &Path, access: Access, is_short: bool) -> Result<Connection> {
         // First of all: everything after this may meet a lock.
         connection.busy_timeout(BUSY)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        // Or a kept statement whose plan may depend on what is bound (a partial index is enough) is parsed anew at every use.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "foreign_keys", true)?;
         if access == Access::Owner && !is_short {
             connection.pragma_update(None, "synchronous", "FULL")?;
