@@ -1,10 +1,11 @@
 //! F2: the power is cut at a point. Real filesystems on loop devices, shut down under a stopped process, so that what was
-//! not written back is gone; then mounted again, which replays the journal.
+//! not written back is gone; then mounted again, which replays the journal. Btrfs cannot be shut down: its image is copied under the
+//! stopped process, and the copy is what the power left.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -28,6 +29,55 @@ fn after_a_power_cut_on_ext4_an_environment_is_whole_or_absent() {
 #[test]
 fn after_a_power_cut_on_xfs_an_environment_is_whole_or_absent() {
     cut(&["mkfs.xfs", "-q", "-f"], 320, Pick::First);
+}
+
+/// Btrfs commits by itself every 30 s, and tells its device what it need not keep: neither while an image is copied.
+const BTRFS: &str = "loop,commit=300,nodiscard";
+
+#[test]
+fn after_a_power_cut_on_btrfs_an_environment_is_whole_or_absent() {
+    let mut tally = Tally::new("mkfs.btrfs");
+    for scenario in SCENARIOS {
+        let extent = extent(scenario.name);
+        if extent == Extent::Nothing || extent == Extent::Sample && scenario.name != "build" {
+            continue;
+        }
+        let mut world = world();
+        let mount = |image: &Image, world: &World| {
+            // Of two images of one filesystem the kernel takes the newer one, unless it forgets what it saw.
+            let _ = Command::new("btrfs").args(["device", "scan", "--forget"]).stderr(Stdio::null()).status();
+            image.mount(&world.store())
+        };
+        let Some(base) = Image::new(world.path().join("base"), &["mkfs.btrfs", "-q", "-f"], 256) else { return };
+        let base = base.with_options(BTRFS);
+        fs::create_dir(world.store()).expect("a directory");
+        if !mount(&base, &world) {
+            return;
+        }
+        scenario.begin(&world);
+        base.unmount(&world.store());
+        let traced = base.copy(world.path().join("traced"));
+        assert!(mount(&traced, &world));
+        let points = points(scenario, &world);
+        traced.unmount(&world.store());
+        // Where everything was said to be durable: the one cut of the normal tests.
+        let is_chosen = |(_, point): &(usize, &str)| extent == Extent::Everything || *point == "index: after a commit";
+        for (nth, point) in chosen(&points, extent, Pick::Last).into_iter().filter(is_chosen) {
+            let what = format!("{}: power cut at {nth} of {}, `{point}`", scenario.name, points.len());
+            let image = base.copy(world.path().join("cut"));
+            assert!(mount(&image, &world));
+            let stopped = stop_at(&world, scenario, nth);
+            let left = image.copy(world.path().join("left"));
+            kill(stopped);
+            image.unmount(&world.store());
+            assert!(mount(&left, &world), "the log is replayed");
+            world.reboot();
+            tally.try_one(&what, || scenario.check(&world, &what));
+            world.reboot_undone();
+            left.unmount(&world.store());
+        }
+    }
+    tally.end();
 }
 
 fn cut(mkfs: &[&str], megabytes: u64, pick: Pick) {

@@ -7,7 +7,10 @@ use std::process::{Command, Stdio};
 use super::skipped;
 
 /// A filesystem in a file, which can be mounted, cut off and copied.
-pub struct Image(PathBuf);
+pub struct Image {
+    path: PathBuf,
+    options: &'static str,
+}
 
 impl Image {
     /// Makes a filesystem of so many megabytes; none, loudly, where that cannot be done.
@@ -21,19 +24,24 @@ impl Image {
             skipped(&format!("`{}` does not run here", mkfs.join(" ")));
             return None;
         }
-        Some(Self(path))
+        Some(Self { path, options: "loop" })
     }
 
-    /// Another one with the same bytes. Not while it is mounted.
+    /// The same, mounted with these options, `loop` among them.
+    pub fn with_options(self, options: &'static str) -> Self {
+        Self { options, ..self }
+    }
+
+    /// Another one with the same bytes: while it is mounted, with what its device was told so far.
     pub fn copy(&self, path: PathBuf) -> Self {
-        assert!(done(Command::new("cp").arg("--sparse=always").arg(&self.0).arg(&path)), "the image can be copied");
-        Self(path)
+        assert!(done(Command::new("cp").arg("--sparse=always").arg(&self.path).arg(&path)), "the image can be copied");
+        Self { path, options: self.options }
     }
 
     /// Mounts it; false, loudly, where that cannot be done.
     pub fn mount(&self, point: &Path) -> bool {
         // Others may take the loop device that was free a moment ago.
-        let try_once = || done(Command::new("mount").args(["-o", "loop"]).arg(&self.0).arg(point));
+        let try_once = || done(Command::new("mount").args(["-o", self.options]).arg(&self.path).arg(point));
         let mounted = (0..20).any(|_| {
             let mounted = try_once();
             if !mounted {
@@ -51,7 +59,7 @@ impl Image {
     /// keeps the filesystem as it is, cut off or not, until it ends.
     pub fn unmount(&self, point: &Path) {
         let is_free = || {
-            let uses = Command::new("losetup").arg("-j").arg(&self.0).output().expect("losetup runs");
+            let uses = Command::new("losetup").arg("-j").arg(&self.path).output().expect("losetup runs");
             uses.stdout.is_empty()
         };
         let mut is_unmounted = false;
