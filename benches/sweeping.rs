@@ -18,7 +18,7 @@ use hdrhistogram::Histogram;
 use support::store::{open, pack, settings};
 use support::synthetic::{Size, make};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 /// Of these about 1,050 have no root.
 const SIZE: Size = Size { packs: 200, envs: 1_200, files: false };
 

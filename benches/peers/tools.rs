@@ -96,6 +96,8 @@ impl Tools {
     pub fn pex(&self, home: &Path) -> Command {
         let mut command = Command::new(self.bin.join("pex"));
         command.arg("--pex-root").arg(home.join("cache")).arg("--python").arg(&self.python);
+        // Or what it makes looks for an interpreter on `PATH`, and finds whatever stands there.
+        command.arg("--python-shebang").arg(&self.python);
         command
     }
 
