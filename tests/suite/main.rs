@@ -24,6 +24,7 @@ mod interpreters;
 mod ladder;
 mod leave;
 mod like;
+mod limits;
 mod links;
 mod objects;
 mod readers;
