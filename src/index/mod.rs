@@ -25,6 +25,7 @@ pub mod components;
 pub mod envs;
 pub mod events;
 pub mod failures;
+mod file_control;
 pub mod interpreters;
 mod room;
 pub mod roots;
@@ -36,7 +37,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, FileControl, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 pub use bindings::{Bound, Generation, NewBinding, PackRow};
 pub use collection::{Candidate, Retention};
@@ -229,10 +230,9 @@ impl Index {
             }
             return Ok(());
         }
-        let mut moved: i32 = 0;
-        let asked = inner.connection.file_control(None::<&str>, FileControl::HasMoved(&mut moved));
-        asked.map_err(|error| failure("be looked at", &self.layout.index_db(), error))?;
-        if moved != 0 || self.epoch.as_ref().is_some_and(|epoch| epoch.incarnation() != inner.incarnation) {
+        let moved = file_control::has_moved(&inner.connection);
+        let moved = moved.map_err(|error| failure("be looked at", &self.layout.index_db(), error))?;
+        if moved || self.epoch.as_ref().is_some_and(|epoch| epoch.incarnation() != inner.incarnation) {
             return self.connect_again(inner, writing);
         }
         Ok(())
@@ -336,7 +336,7 @@ fn connect(path: &Path, access: Access, is_short: bool) -> Result<Connection> {
 
 /// The log and the shared memory stay when the last writer closes: a reader of another uid cannot make them.
 fn persist_wal(connection: &Connection) -> rusqlite::Result<()> {
-    connection.file_control(None::<&str>, FileControl::PersistWal(&mut 1))
+    file_control::persist_wal(connection)
 }
 
 /// A path as an SQLite URI with a parameter (sqlite.org/uri.html): `%`, `?` and `#` escaped.
