@@ -197,6 +197,8 @@ pub struct GcSettings {
     pub idle: Duration,
     /// The limit of `cache/`, bytes.
     pub cache_max_size: u64,
+    /// The limit of what components hold that no environment has, bytes.
+    pub components_max_size: u64,
 }
 
 /// A floor for free space.
@@ -228,6 +230,7 @@ impl Default for GcSettings {
             retain_for: Duration::from_secs(14 * 24 * 3600),
             idle: Duration::from_secs(3600),
             cache_max_size: 2 << 30,
+            components_max_size: 2 << 30,
         }
     }
 }

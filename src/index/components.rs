@@ -151,11 +151,17 @@ pub fn touch_of(tx: &Transaction<'_>, env: i64) -> rusqlite::Result<()> {
 }
 
 /// Drops the components that no environment holds: those of one environment at once, others when they were not used since a
-/// time. Returns how many went and how many were kept as young.
-pub fn drop_unheld(tx: &Transaction<'_>, unused_since: Timestamp) -> rusqlite::Result<(u64, u64)> {
+/// time, then those used longest ago until the rest has no more than `limit` bytes. Returns how many went and how many were kept as young.
+pub fn drop_unheld(tx: &Transaction<'_>, unused_since: Timestamp, limit: u64) -> rusqlite::Result<(u64, u64)> {
     let unheld = "NOT EXISTS (SELECT 1 FROM env_components WHERE component = components.id)";
     let sql = format!("DELETE FROM components WHERE {unheld} AND (identity IS NULL OR last_used_at <= ?1)");
-    let dropped = tx.execute(&sql, [unused_since.to_string()])?;
+    let mut dropped = tx.execute(&sql, [unused_since.to_string()])?;
+    let sql = format!(
+        "DELETE FROM components WHERE id IN (SELECT id FROM (
+           SELECT id, sum(bytes) OVER (ORDER BY last_used_at DESC, id DESC) AS upto FROM components WHERE {unheld}
+         ) WHERE upto > ?1)"
+    );
+    dropped += tx.execute(&sql, [i64::try_from(limit).unwrap_or(i64::MAX)])?;
     let sql = format!("SELECT count(*) FROM components WHERE {unheld}");
     let kept: i64 = tx.query_row(&sql, [], |row| row.get(0))?;
     Ok((dropped as u64, kept.cast_unsigned()))

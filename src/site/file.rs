@@ -85,6 +85,7 @@ pub struct Gc {
     pub retain_for: Option<DurationText>,
     pub idle: Option<DurationText>,
     pub cache_max_size: Option<BytesText>,
+    pub components_max_size: Option<BytesText>,
 }
 
 /// `[python]`.

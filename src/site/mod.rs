@@ -165,6 +165,7 @@ impl Config {
             gc.retain_for => "gc.retain_for", settings.gc.retain_for, file::seconds;
             gc.idle => "gc.idle", settings.gc.idle, file::seconds;
             gc.cache_max_size => "gc.cache_max_size", settings.gc.cache_max_size, file::BytesText::into_inner;
+            gc.components_max_size => "gc.components_max_size", settings.gc.components_max_size, file::BytesText::into_inner;
             python.default => "python.default", settings.python.default, |text: String| (!text.is_empty()).then_some(text);
             python.interpreters => "python.interpreters", settings.python.interpreters, |paths| absolute_all(paths, base);
             python.installations => "python.installations", settings.python.installations, |paths| absolute_all(paths, base);

@@ -90,6 +90,7 @@ pub fn entries(config: &Config) -> Vec<Entry> {
         ("gc.retain_for", json!(units::duration(gc.retain_for))),
         ("gc.idle", json!(units::duration(gc.idle))),
         ("gc.cache_max_size", json!(gc.cache_max_size)),
+        ("gc.components_max_size", json!(gc.components_max_size)),
         ("python.default", json!(python.default)),
         ("python.interpreters", json!(python.interpreters)),
         ("python.installations", json!(python.installations)),

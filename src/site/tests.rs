@@ -41,6 +41,7 @@ retain_generations = 3
 retain_for = "7d"
 idle = "2h"
 cache_max_size = "1GiB"
+components_max_size = "3GiB"
 
 [python]
 default = "3.11"
@@ -94,6 +95,7 @@ fn every_key_arrives() {
     let gc = &settings.gc;
     assert_eq!((gc.max_size, gc.min_free, gc.retain_generations), (Some(20_000_000_000), MinFree::Bytes(2 << 30), 3));
     assert_eq!((gc.retain_for.as_secs(), gc.idle.as_secs(), gc.cache_max_size), (604_800, 7200, 1 << 30));
+    assert_eq!(gc.components_max_size, 3 << 30);
     assert_eq!(settings.python.default.as_deref(), Some("3.11"));
     assert_eq!(settings.python.installations, [PathBuf::from("/etc/x/pythons")]);
 }

@@ -24,7 +24,7 @@ use crate::index::{EnvRow, collection, components, sql};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Store {
-    /// Drops components that were not used since a time, then removes objects. A rehearsal counts what that would free once
+    /// Drops components that were not used since a time or are beyond their limit, then removes objects. A rehearsal counts what that would free once
     /// the environments of `plan` are gone.
     pub(super) fn collect_objects(
         &self,
@@ -42,7 +42,8 @@ impl Store {
                 let ids: Vec<i64> = plan.iter().map(|env| env.id).collect();
                 components::let_go(tx, &ids).map_err(sql(op))?;
             }
-            let (_, young) = components::drop_unheld(tx, unused_since).map_err(sql(op))?;
+            let limit = self.0.settings.gc.components_max_size;
+            let (_, young) = components::drop_unheld(tx, unused_since, limit).map_err(sql(op))?;
             let named = components::named_objects(tx).map_err(sql(op))?;
             components::forget_derived(tx, &named).map_err(sql(op))?;
             Ok((young, named))

@@ -270,6 +270,29 @@ fn gc_keeps_young_components_and_frees_true_bytes() {
 }
 
 #[test]
+fn young_components_beyond_their_limit_go_those_used_longest_ago_first() {
+    let world = World::new();
+    for (name, size) in [("older", 30_000), ("newer", 30_000)] {
+        world.wheel(&Wheel::new(name, "1.0").file(&format!("{name}/big.bin"), vec![name.as_bytes()[0]; size]));
+    }
+    for name in ["older", "newer"] {
+        world.ok(["ensure", name, "--with", name]);
+        world.ok(["remove", name, "--keep-history"]);
+    }
+    assert_eq!(world.json(["gc"])["kept"]["components"], 2, "young, and few");
+    world.configure("[gc]\nmin_free = \"0\"\ncomponents_max_size = \"40kB\"\n");
+    let dry = world.json(["gc", "--dry-run"]);
+    let done = world.json(["gc"]);
+    assert_eq!(done["kept"]["components"], 1, "{done:#}");
+    assert!(done["freed_by_kind"]["objects"].as_u64() >= Some(30_000), "{done:#}");
+    assert_eq!(dry["freed_by_kind"]["objects"], done["freed_by_kind"]["objects"], "{dry:#}");
+    for wheel in ["older-1.0-py3-none-any.whl", "newer-1.0-py3-none-any.whl"] {
+        fs::remove_file(world.wheels().join(wheel)).expect("removes");
+    }
+    assert_eq!(world.json(["rollback", "newer"])["outcome"], "assembled");
+}
+
+#[test]
 fn du_says_what_du_says() {
     let world = world();
     world.ok(["ensure", "one", "--with", "alpha"]);
