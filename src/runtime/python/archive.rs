@@ -68,7 +68,7 @@ fn check_member<R: Read>(member: &mut ZipFile<'_, R>) -> Result<(), String> {
         0 | REGULAR | DIRECTORY => {}
         LINK => {
             let target = text(member);
-            if !stays_inside(&name, Path::new(&target)) {
+            if !stays_inside(name.matches('/').count(), Path::new(&target)) {
                 return Err(format!("is a link out of the environment, to `{}`", target.escape_debug()));
             }
         }
@@ -100,9 +100,8 @@ fn text(member: &mut impl Read) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Whether a link leads to a place in the archive, by name.
-fn stays_inside(link: &str, target: &Path) -> bool {
-    let mut depth = link.matches('/').count();
+/// Whether a link that stands so many directories deep leads to a place inside, by name.
+pub(super) fn stays_inside(mut depth: usize, target: &Path) -> bool {
     for part in target.components() {
         match part {
             Component::Normal(_) => depth += 1,

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
+use super::archive;
 use crate::error::{Error, Result};
 use crate::interpreter::Interpreter;
 
@@ -132,19 +133,11 @@ impl Tree {
     }
 
     fn stays_inside(&self, link: &str, target: &Path) -> bool {
-        let (mut depth, target) = match target.strip_prefix(&self.root) {
+        let (depth, target) = match target.strip_prefix(&self.root) {
             Ok(inside) => (0, inside),
             Err(_) => (link.matches('/').count(), target),
         };
-        for part in target.components() {
-            match part {
-                Component::Normal(_) => depth += 1,
-                Component::CurDir => {}
-                Component::ParentDir if depth > 0 => depth -= 1,
-                _ => return false,
-            }
-        }
-        true
+        archive::stays_inside(depth, target)
     }
 
     /// Removes what installers leave, unless `keep` says that the path belongs to an artifact. Bytecode in
