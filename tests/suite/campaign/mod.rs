@@ -5,6 +5,7 @@
 //! `ENVSTORE_CAMPAIGN=build,gc` every one of these two, and no other. `interleave` among the names is every step of
 //! `interleave.rs`, `races` makes the races ten minutes long, `random` tries a hundred other sequences of random operations.
 
+mod cancelled;
 mod failpoints;
 mod interleave;
 mod powercut;

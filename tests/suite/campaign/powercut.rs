@@ -132,7 +132,7 @@ fn begin(scenario: &Scenario, world: &World, mkfs: &[&str], megabytes: u64) -> O
 }
 
 /// Runs the scenario's command until it stops itself at a point.
-fn stop_at(world: &World, scenario: &Scenario, nth: usize) -> Child {
+pub fn stop_at(world: &World, scenario: &Scenario, nth: usize) -> Child {
     let mut command = world.command(scenario.command);
     command.env("ENVSTORE_FAILPOINT", format!("stop@{nth}")).stdout(Stdio::null()).stderr(Stdio::null());
     let child = command.spawn().expect("starts");

@@ -174,7 +174,7 @@ impl World {
     #[track_caller]
     pub fn ok<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> String {
         let ran = self.run(args);
-        assert_eq!(ran.code, 0, "{ran:#?}");
+        assert!(ran.code == 0, "exit {}\n{}\n{}", ran.code, ran.stderr, ran.stdout);
         ran.stdout.trim_end_matches('\n').to_owned()
     }
 
