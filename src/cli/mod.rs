@@ -27,7 +27,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ColorChoice, CommandFactory, FromArgMatches};
+use clap::{CommandFactory, FromArgMatches};
 use serde_json::json;
 
 use crate::site::{self as config, environment, units};
@@ -51,7 +51,7 @@ pub fn main() -> ExitCode {
 
 fn run(args: Vec<OsString>, environment: Environment) -> u8 {
     let early = Early::scan(args.get(1..).unwrap_or_default());
-    let cli = match parse(args, early.color) {
+    let cli = match parse(&args, early.color) {
         Ok(cli) => cli,
         Err(error) => return report(&error, &early, &environment),
     };
@@ -73,13 +73,11 @@ fn run(args: Vec<OsString>, environment: Environment) -> u8 {
     }
 }
 
-fn parse(args: Vec<OsString>, color: Color) -> Result<Cli, clap::Error> {
-    let command = Cli::command().color(match color {
-        Color::Auto => ColorChoice::Auto,
-        Color::Always => ColorChoice::Always,
-        Color::Never => ColorChoice::Never,
-    });
-    Cli::from_arg_matches(&command.try_get_matches_from(args)?)
+fn parse(args: &[OsString], color: Color) -> Result<Cli, clap::Error> {
+    let parsed = |command: clap::Command| Cli::from_arg_matches(&command.try_get_matches_from(args)?);
+    // What is refused is refused by the whole, which knows what else there is.
+    let hot = args.iter().skip(1).find_map(|word| args::hot(word)).and_then(|command| parsed(command).ok());
+    hot.map_or_else(|| parsed(Cli::command().color(color.into())), Ok)
 }
 
 /// Reports what the parser refused, or prints the help it was asked for.
@@ -138,8 +136,8 @@ mod tests {
     use super::*;
 
     fn refused(line: &str) -> clap::Error {
-        let args = std::iter::once("envstore").chain(line.split_whitespace()).map(OsString::from).collect();
-        parse(args, Color::Never).expect_err(line)
+        let args: Vec<_> = std::iter::once("envstore").chain(line.split_whitespace()).map(OsString::from).collect();
+        parse(&args, Color::Never).expect_err(line)
     }
 
     #[test]
@@ -149,6 +147,18 @@ mod tests {
         assert_eq!(hint(&refused("instal x")).as_deref(), Some("it is called `envstore ensure` here"));
         assert_eq!(hint(&refused("list --nonsense")), None);
         assert_eq!(hint(&refused("lst")), None);
+    }
+
+    #[test]
+    fn a_command_s_name_elsewhere_is_no_command() {
+        assert_eq!(refused("--store list").kind(), ErrorKind::MissingSubcommand);
+        for line in ["--store list exec list -- gc", "exec list -- gc --store list"] {
+            let args: Vec<_> = std::iter::once("envstore").chain(line.split(' ')).map(OsString::from).collect();
+            let cli = parse(&args, Color::Never).expect(line);
+            assert!(matches!(&cli.command, args::Command::Exec(exec) if exec.pack.as_str() == "list"), "{line}");
+        }
+        let help = refused("help gc").render().to_string();
+        assert!(help.contains("envstore gc"), "{help}");
     }
 
     #[test]

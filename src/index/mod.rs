@@ -313,7 +313,7 @@ fn connect(path: &Path, access: Access, is_short: bool) -> Result<Connection> {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         // Or a kept statement whose plan may depend on what is bound (a partial index is enough) is parsed anew at every use.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
         if access == Access::Owner && !is_short {
             connection.pragma_update(None, "synchronous", "FULL")?;
             persist_wal(&connection)?;

@@ -13,6 +13,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use clap::builder::Styles;
@@ -128,8 +129,19 @@ pub enum Color {
     Never,
 }
 
+impl From<Color> for clap::ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Give a pack the environment its declaration asks for
     #[command(long_about = help::ENSURE, after_long_help = help::ENSURE_AFTER)]
@@ -224,6 +236,17 @@ pub enum Command {
     /// Print a completion script for a shell
     #[command(long_about = help::COMPLETIONS, after_long_help = help::COMPLETIONS_AFTER)]
     Completions(Completions),
+}
+
+/// The command line with one command only, for a word that workers ask with at every action: all of them cost more than the rest of `exec`.
+pub fn hot(word: &OsStr) -> Option<clap::Command> {
+    let command = match word.to_str()? {
+        "exec" => Exec::augment_args(clap::Command::new("exec")),
+        "resolve" => Resolve::augment_args(clap::Command::new("resolve")),
+        "ensure" => Ensure::augment_args(clap::Command::new("ensure")),
+        _ => return None,
+    };
+    Some(Global::augment_args(clap::Command::new("envstore")).subcommand(command))
 }
 
 /// `config`.

@@ -5,7 +5,8 @@ use clap::CommandFactory;
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, clap::Error> {
-    Cli::try_parse_from(std::iter::once("envstore").chain(line.split_whitespace()))
+    let args: Vec<_> = std::iter::once("envstore").chain(line.split_whitespace()).map(Into::into).collect();
+    super::super::parse(&args, Color::Never)
 }
 
 #[test]
