@@ -182,7 +182,10 @@ impl Store {
                     kept.young += 1;
                 } else if wanted > 0 {
                     wanted = wanted.saturating_sub(env.bytes);
-                    envs::set_state(tx, env.id, &[State::Ready, State::Corrupt], State::Condemned).map_err(sql(op))?;
+                    if !ask.dry_run {
+                        let from = [State::Ready, State::Corrupt];
+                        envs::set_state(tx, env.id, &from, State::Condemned).map_err(sql(op))?;
+                    }
                     plan.push(env);
                 }
             }
