@@ -116,6 +116,9 @@ async fn fifty_actions_are_not_disturbed_by_ten_upgrades_and_rollbacks() {
     eprintln!("{count} actions saw {seen:?}");
     assert_eq!(seen.len(), 2, "both versions ran: {seen:?}");
 
+    // What the pack had when its last action began is kept until the worker looks again.
+    fs::write(&file, "print('one more')").expect("writes");
+    check(&runtime.run(&Action::of_pack("pack", "work").script(&file)).await.expect("runs"));
     // What the manager handed out is the first environment, which is what the pack has again.
     until("only what is kept is there", || {
         world.json(["gc", "--idle", "0s", "--drop-retained"]);
