@@ -1,6 +1,6 @@
 //! envstore beside what people use instead: uv, pip, pex and the bare interpreter, in turns, on the same pinned requirements.
 //!
-//! `ENVSTORE_PEERS=DIR cargo bench --bench peers`: installs the peers below DIR from the package index, measures, and writes
+//! `ENVSTORE_PEERS=DIR cargo bench --profile release --bench peers`: installs the peers below DIR from the package index, measures, and writes
 //! `peers.md` and `peers.svg` there. Without the variable it does nothing. `ENVSTORE_PACKS` is what `envstore sync` takes (default:
 //! `examples/packs`), `ENVSTORE_PEERS_PACKS` how many packs are made of it (50, two fifths of which declare what another one does),
 //! `ENVSTORE_BENCH_PYTHON` the interpreter (default: `python3`).
