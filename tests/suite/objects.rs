@@ -352,6 +352,35 @@ fn bytes_that_somebody_put_into_the_installers_cache_reach_no_environment() {
     assert_eq!(notes, "[]", "it forgot what was damaged");
 }
 
+/// Takes unpacked wheels away under the pointers that lead to them.
+fn take_from_the_cache(world: &World) {
+    let files = cached(world, "alpha/say.py");
+    assert!(!files.is_empty(), "the installer keeps what it unpacked");
+    for path in &files {
+        fs::remove_dir_all(path.ancestors().nth(2).expect("an unpacked wheel")).expect("removes");
+    }
+}
+
+#[test]
+fn what_is_gone_from_the_installers_cache_is_had_again() {
+    let world = world();
+    world.wheel(&Wheel::new("delta", "1.0").requires("alpha"));
+    world.ok(["ensure", "one", "--with", "alpha"]);
+
+    take_from_the_cache(&world);
+    world.ok(["ensure", "two", "--with", "delta"]);
+    assert_eq!(world.ok(["exec", "two", "--", "alpha-say"]), "said");
+    let log = world.ok(["logs", "two"]);
+    assert!(log.contains("once more, from an empty cache"), "locked afresh: {log}");
+
+    world.ok(["ensure", "one", "--rebuild"]);
+    take_from_the_cache(&world);
+    assert_eq!(world.json(["ensure", "one", "--rebuild"])["outcome"], "built");
+    assert_eq!(world.ok(["exec", "one", "--", "alpha-say"]), "said");
+    let notes = world.json(["show", "one"])["notes"].to_string();
+    assert!(notes.contains("the installer's cache was damaged"), "{notes}");
+}
+
 #[test]
 fn a_wheel_whose_record_is_wrong_is_installed_and_noted() {
     let world = World::new();

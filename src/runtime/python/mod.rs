@@ -4,8 +4,9 @@
 //! started by `run`) locks a spec into a [`Lock`]: `pylock` reads and writes it, `pick` chooses the one artifact a
 //! package, by `tags`. A lock that a pack brings is `declared`. `tool` has the uv itself, fetched by `fetch` through
 //! `simple_api` where there is none. `archive` looks into wheels first, `skeleton` begins an environment, the installer installs into it, `finish` makes
-//! it independent of who installed. `doctor` looks at one that stands.
+//! it independent of who installed; `afresh` does both again from an empty cache when the cache is to blame. `doctor` looks at one that stands.
 
+pub(crate) mod afresh;
 pub(crate) mod archive;
 pub(crate) mod bytecode;
 pub(crate) mod check;
@@ -45,11 +46,9 @@ pub mod venv;
 use std::path::Path;
 
 use self::finish::Wrong;
-use self::installer::Installer;
 use crate::cancel::Cancel;
 use crate::digest::FileDigest;
-use crate::error::{Error, InstallerCause, Phase, Result};
-use crate::fs::remove::remove_tree;
+use crate::error::Result;
 use crate::interpreter::{Interpreter, InterpreterMemory};
 use crate::lock::Lock;
 use crate::settings::Settings;
@@ -94,7 +93,7 @@ impl Runtime for Python {
         if spec.is_empty() {
             return Ok(Lock::default());
         }
-        prefer::lock(installer::choose(job)?.as_ref(), job, spec)
+        afresh::lock(job, installer::choose(job)?.as_ref(), spec)
     }
 
     fn write_lock(&self, lock: &Lock, interpreter: &Interpreter) -> String {
@@ -127,11 +126,7 @@ impl Runtime for Python {
         }
         archive::check(lock)?;
         let chosen = installer::choose(job)?;
-        tracing::debug_span!("install").in_scope(|| chosen.install(job, lock, env_dir))?;
-        let installed = match finish::finish(job, lock, env_dir, Wrong::Refused) {
-            Err(error) if is_other_than_recorded(&error) => afresh(job, chosen.as_ref(), lock, env_dir, error)?,
-            finished => finished?,
-        };
+        let installed = afresh::install(job, chosen.as_ref(), lock, env_dir)?;
         Ok(Installed { installer: chosen.label(), ..installed })
     }
 
@@ -150,35 +145,4 @@ impl Runtime for Python {
     fn trim_cache(&self, upkeep: &Upkeep<'_>) -> Result<()> {
         uv::cache::trim(upkeep)
     }
-}
-
-fn is_other_than_recorded(error: &Error) -> bool {
-    matches!(error, Error::Installer { phase: Phase::Finish, cause: InstallerCause::HashMismatch, .. })
-}
-
-/// Installs again from an empty cache what has other bytes than its `RECORD` says. Either the installer's cache was damaged: then it
-/// forgets what it has of these artifacts. Or the artifact is as it is, and its `RECORD` merely wrong: that is noted.
-fn afresh(job: &Job<'_>, chosen: &dyn Installer, lock: &Lock, env_dir: &Path, error: Error) -> Result<Installed> {
-    job.log.line(&format!("{error}: installing again from an empty cache"));
-    for entry in std::fs::read_dir(env_dir).map_err(Error::io("list", env_dir))?.flatten() {
-        if entry.file_name() != crate::layout::LEASE {
-            remove_tree(&entry.path())?;
-        }
-    }
-    skeleton::create(env_dir, job.interpreter)?;
-    let (cache, scratch) = (job.scratch.join("empty-cache"), job.scratch.join("afresh"));
-    std::fs::create_dir(&scratch).map_err(Error::io("create", &scratch))?;
-    let fresh = Job { cache: &cache, scratch: &scratch, ..*job };
-    if let Err(why) = chosen.install(&fresh, lock, env_dir) {
-        job.log.line(&format!("that failed too: {why}"));
-        return Err(error);
-    }
-    let mut installed = finish::finish(job, lock, env_dir, Wrong::Noted)?;
-    if !installed.notes.iter().any(|note| note.ends_with(finish::OTHER_BYTES)) {
-        installed.notes.push(format!("the installer's cache was damaged and not used: {error}"));
-        if let Err(why) = chosen.forget(job, lock) {
-            job.log.line(&format!("the installer keeps its damaged cache: {why}"));
-        }
-    }
-    Ok(installed)
 }
