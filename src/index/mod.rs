@@ -13,7 +13,8 @@
 //!
 //! # Durability
 //! `synchronous=FULL`: a commit is on disk when it returns. The log is truncated when the last user of a
-//! connection that wrote closes it, so that the next process need not read it.
+//! connection that wrote closes it, so that the next process need not read it; a long one that a killed writer left, when
+//! somebody who may write opens the index.
 //!
 //! # Compatibility
 //! `user_version` is the schema's version. A newer one is refused; opening changes nothing.
@@ -59,6 +60,8 @@ pub const SCHEMA: i64 = 1;
 /// 3.51.2 and older can corrupt a WAL database when a checkpoint races a commit.
 const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY: Duration = Duration::from_secs(30);
+/// From this size on a log is worth emptying at once: every process that opens the index while nobody else has it open reads all of it.
+const LONG_LOG: u64 = 128 << 10;
 
 /// What a process may do with the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,6 +267,10 @@ impl Inner {
         };
         let is_short = access != Access::Immutable && room::is_short(layout.root())?;
         let connection = connect(&layout.index_db(), access, is_short)?;
+        let [_, log, _] = layout.index_files();
+        if access == Access::Owner && !is_short && fs::metadata(log).is_ok_and(|log| log.len() > LONG_LOG) {
+            empty_log(&connection);
+        }
         Ok(Self { connection, immutable, pid: std::process::id(), incarnation, is_short, changed: None })
     }
 
@@ -283,11 +290,16 @@ impl Drop for Index {
     fn drop(&mut self) {
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
         if inner.changed.is_some() && inner.pid == std::process::id() {
-            // Others may be reading: then the next writer does it.
-            let _ = inner.connection.busy_timeout(Duration::ZERO);
-            let _ = inner.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            empty_log(&inner.connection);
         }
     }
+}
+
+/// Empties the log into the database, and waits for nobody: while others read, a later one does it.
+fn empty_log(connection: &Connection) {
+    let _ = connection.busy_timeout(Duration::ZERO);
+    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let _ = connection.busy_timeout(BUSY);
 }
 
 fn connect(path: &Path, access: Access, is_short: bool) -> Result<Connection> {
@@ -414,4 +426,33 @@ pub fn set_aside(layout: &Layout, into: &Path) -> Result<()> {
         }
     }
     crate::fs::durable::sync_dir(layout.root())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_of_a_dead_writer_is_emptied_by_the_next_process_that_may_write() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new(dir.path());
+        fs::create_dir(layout.dir("guards")).expect("a directory");
+        Index::create(&layout, 0o640).expect("creates");
+        let [_, log, _] = layout.index_files();
+        let logged = || fs::metadata(&log).expect("a log").len();
+        let open = |access| Index::open(&layout, access, None).expect("opens");
+
+        let text = "x".repeat(LONG_LOG as usize);
+        let dead = open(Access::Owner);
+        dead.write("be filled", |tx| collection::set_meta(tx, "long", &text).map_err(sql("be filled")))
+            .expect("writes");
+        // As one that was killed, it closes nothing.
+        std::mem::forget(dead);
+        assert!(logged() > LONG_LOG);
+
+        assert_eq!(open(Access::Reader).meta("long").expect("reads").as_ref(), Some(&text));
+        assert!(logged() > LONG_LOG, "a reader writes nothing");
+        assert_eq!(open(Access::Owner).meta("long").expect("reads"), Some(text));
+        assert_eq!(logged(), 0);
+    }
 }
