@@ -1,6 +1,7 @@
 //! What a collector needs to know what it would take, in a store of 100,000 environments; nothing is deleted.
 //!
-//! `cargo bench --bench gc`. `ENVSTORE_BENCH_DIR` is where the store is made (default: the temporary directory).
+//! `cargo bench --bench gc`, `ENVSTORE_BENCH_PACKS=1000000 cargo bench --bench gc` with other than 100,000 packs. `ENVSTORE_BENCH_DIR` is where the
+//! store is made (default: the temporary directory).
 
 mod support {
     pub mod empty;
@@ -21,7 +22,8 @@ fn plan(c: &mut Criterion) {
     let top = std::env::var_os("ENVSTORE_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into);
     let dir = tempfile::tempdir_in(top).expect("a directory");
     let root = dir.path().join("store");
-    make(&root, Size { packs: 100_000, envs: 100_000, files: false });
+    let packs = std::env::var("ENVSTORE_BENCH_PACKS").ok().and_then(|packs| packs.parse().ok()).unwrap_or(100_000);
+    make(&root, Size { packs, envs: 100_000, files: false });
     let store = open(&root, settings());
     let ask = Gc { dry_run: true, idle: Some(Duration::ZERO), ..Gc::default() };
     let mut group = c.benchmark_group("gc");

@@ -1,14 +1,14 @@
 //! Which environments have no root, and what was noted of the past.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::{Index, envs};
-use crate::digest::{InterpreterDigest, LockDigest, SpecDigest};
+use super::{Index, parsed};
+use crate::digest::{InterpreterDigest, SpecDigest};
 use crate::error::Result;
-use crate::index::EnvRow;
+use crate::layout::EnvName;
 
 /// Which earlier generations keep their environments.
 #[derive(Debug, Clone, Copy)]
@@ -22,49 +22,105 @@ pub struct Retention {
 /// An environment that a collector has to look at.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// Its row.
-    pub env: EnvRow,
+    /// Row id.
+    pub id: i64,
+    /// Directory name.
+    pub name: EnvName,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// When it last lost or gained a root, or was used.
+    pub last_used_at: Timestamp,
     /// Whether retained generations name it.
     pub retained: bool,
     /// Whether a pin or a link names it.
     pub pinned: bool,
 }
 
-/// Drops the edges of generations that are neither current nor retained. The rows stay: they are the history.
-pub fn release_old_generations(tx: &Transaction<'_>, keep: Retention) -> rusqlite::Result<()> {
+/// What bindings name, by the rows of environments.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// By current generations.
+    current: HashSet<i64>,
+    /// By earlier ones.
+    earlier: HashSet<i64>,
+    /// Earlier generations that are not retained, as (pack, generation): they name nothing any more.
+    over: Vec<(i64, i64)>,
+}
+
+/// What bindings name, earlier ones as far as they are retained; without a retention nothing is over.
+///
+/// Two scans of narrow columns and a look at each earlier generation: for a million packs a join would be a million look-ups.
+pub fn named_by_bindings(db: &Connection, keep: Option<Retention>) -> rusqlite::Result<Named> {
+    let current: HashMap<i64, Option<i64>> = db
+        .prepare("SELECT id, generation FROM packs")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut named = Named::default();
+    let mut earlier: Vec<(i64, i64, i64)> = Vec::new();
+    let mut query = db.prepare("SELECT pack, generation, env FROM bindings WHERE env IS NOT NULL ORDER BY env")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (pack, generation, env) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        if current.get(&pack) == Some(&Some(generation)) {
+            named.current.insert(env);
+        } else {
+            earlier.push((pack, generation, env));
+        }
+    }
+    let Some(keep) = keep else {
+        named.earlier.extend(earlier.into_iter().map(|(_, _, env)| env));
+        return Ok(named);
+    };
+    // In the order of the rows: neighbours are on one page.
+    earlier.sort_unstable();
     // A generation is replaced at the moment its successor is written: retention counts from there.
-    tx.execute(
-        "UPDATE bindings SET env = NULL
-         WHERE env IS NOT NULL
-           AND generation <> (SELECT coalesce(p.generation, -1) FROM packs p WHERE p.id = bindings.pack)
-           AND ((SELECT count(*) FROM bindings later
-                 WHERE later.pack = bindings.pack AND later.generation > bindings.generation) > ?1
-                OR coalesce((SELECT later.at FROM bindings later WHERE later.pack = bindings.pack
-                             AND later.generation = bindings.generation + 1), '') < ?2)",
-        params![keep.generations, keep.since.to_string()],
-    )
-    .map(drop)
+    let mut is_over = db.prepare(
+        "SELECT (SELECT count(*) FROM bindings WHERE pack = ?1 AND generation > ?2) > ?3
+             OR coalesce((SELECT at FROM bindings WHERE pack = ?1 AND generation = ?2 + 1), '') < ?4",
+    )?;
+    let since = keep.since.to_string();
+    for (pack, generation, env) in earlier {
+        if is_over.query_row(params![pack, generation, keep.generations, since], |row| row.get(0))? {
+            named.over.push((pack, generation));
+        } else {
+            named.earlier.insert(env);
+        }
+    }
+    Ok(named)
+}
+
+/// Drops the edges of generations that are over. The rows stay: they are the history.
+pub fn release(tx: &Transaction<'_>, named: &Named) -> rusqlite::Result<()> {
+    let mut update = tx.prepare("UPDATE bindings SET env = NULL WHERE pack = ?1 AND generation = ?2")?;
+    named.over.iter().try_for_each(|(pack, generation)| update.execute([pack, generation]).map(drop))
 }
 
 /// Every environment that is not on its way out, least recently used first, with what names it. Those that a current binding alone
 /// names are left out: they are most of a store, and not worth their rows.
-pub fn candidates(db: &Connection) -> rusqlite::Result<Vec<Candidate>> {
-    let sql = format!(
-        "SELECT {}, EXISTS (SELECT 1 FROM bindings b WHERE b.env = e.id) AS bound,
-           EXISTS (SELECT 1 FROM pins WHERE pins.env = e.id)
-             OR EXISTS (SELECT 1 FROM links WHERE links.env = e.id) AS pinned
-         FROM envs e JOIN interpreters i ON i.id = e.interpreter
-         WHERE e.state <> 'deleting'
-           AND (pinned OR NOT EXISTS (SELECT 1 FROM bindings b JOIN packs p ON p.id = b.pack
-                                      WHERE b.env = e.id AND b.generation = p.generation))
-         ORDER BY e.used",
-        envs::COLUMNS
-    );
-    db.prepare(&sql)?
-        .query_map([], |row| {
-            Ok(Candidate { env: envs::env(row)?, retained: row.get("bound")?, pinned: row.get("pinned")? })
-        })?
-        .collect()
+pub fn candidates(db: &Connection, named: &Named) -> rusqlite::Result<Vec<Candidate>> {
+    let pinned: HashSet<i64> = db
+        .prepare("SELECT env FROM pins UNION SELECT env FROM links")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut query =
+        db.prepare("SELECT id, name, bytes, last_used_at FROM envs WHERE state <> 'deleting' ORDER BY used")?;
+    let mut rows = query.query([])?;
+    let mut candidates = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = row.get("id")?;
+        let pinned = pinned.contains(&id);
+        if pinned || !named.current.contains(&id) {
+            candidates.push(Candidate {
+                id,
+                name: parsed(row, "name")?,
+                bytes: row.get::<_, i64>("bytes")?.cast_unsigned(),
+                last_used_at: parsed(row, "last_used_at")?,
+                retained: named.current.contains(&id) || named.earlier.contains(&id),
+                pinned,
+            });
+        }
+    }
+    Ok(candidates)
 }
 
 /// Whether anything names an environment: what a sweeper asks again inside its transaction (I4).
@@ -76,11 +132,19 @@ pub fn is_referenced(db: &Connection, env: i64) -> rusqlite::Result<bool> {
     .query_row([env], |row| row.get(0))
 }
 
-/// Every lock that an environment or a generation names.
-pub fn named_locks(db: &Connection) -> rusqlite::Result<HashSet<LockDigest>> {
-    db.prepare("SELECT lock FROM envs UNION SELECT lock FROM bindings")?
-        .query_map([], |row| super::parsed(row, "lock"))?
-        .collect()
+/// Those of the locks, by the text of their digests, that no environment and no generation names.
+pub fn unnamed_locks(db: &Connection, mut locks: HashSet<String>) -> rusqlite::Result<HashSet<String>> {
+    // Most are named by environments; generations are many more rows.
+    for sql in ["SELECT lock FROM envs", "SELECT lock FROM bindings"] {
+        let mut query = db.prepare(sql)?;
+        let mut rows = query.query([])?;
+        while !locks.is_empty()
+            && let Some(row) = rows.next()?
+        {
+            locks.remove(row.get_ref("lock")?.as_str()?);
+        }
+    }
+    Ok(locks)
 }
 
 /// Every declaration that a pack has, or that a pack's environment answers.

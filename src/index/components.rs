@@ -1,12 +1,12 @@
 //! Components: what artifacts became, which environments hold them, and derived files by what they are made of.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::json;
+use super::{json, parsed};
 use crate::component::{Component, File, Form, PACKED, pack_objects, unpack_object};
 use crate::digest::{ComponentId, DerivedKey, EnvKey, FileDigest};
 use crate::objects::Object;
@@ -150,21 +150,60 @@ pub fn touch_of(tx: &Transaction<'_>, env: i64) -> rusqlite::Result<()> {
     .map(drop)
 }
 
-/// Drops the components that no environment holds: those of one environment at once, others when they were not used since a
-/// time, then those used longest ago until the rest has no more than `limit` bytes. Returns how many went and how many were kept as young.
-pub fn drop_unheld(tx: &Transaction<'_>, unused_since: Timestamp, limit: u64) -> rusqlite::Result<(u64, u64)> {
-    let unheld = "NOT EXISTS (SELECT 1 FROM env_components WHERE component = components.id)";
-    let sql = format!("DELETE FROM components WHERE {unheld} AND (identity IS NULL OR last_used_at <= ?1)");
-    let mut dropped = tx.execute(&sql, [unused_since.to_string()])?;
-    let sql = format!(
-        "DELETE FROM components WHERE id IN (SELECT id FROM (
-           SELECT id, sum(bytes) OVER (ORDER BY last_used_at DESC, id DESC) AS upto FROM components WHERE {unheld}
-         ) WHERE upto > ?1)"
-    );
-    dropped += tx.execute(&sql, [i64::try_from(limit).unwrap_or(i64::MAX)])?;
-    let sql = format!("SELECT count(*) FROM components WHERE {unheld}");
-    let kept: i64 = tx.query_row(&sql, [], |row| row.get(0))?;
-    Ok((dropped as u64, kept.cast_unsigned()))
+/// A component that no environment holds.
+#[derive(Debug, Clone)]
+pub struct Unheld {
+    /// Row id.
+    pub id: i64,
+    /// Whether a further environment may take it up; else it was one environment's alone.
+    pub has_identity: bool,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// When it was last put into an environment, or an environment that held it was last used.
+    pub last_used_at: Timestamp,
+}
+
+/// The components that no environment holds, those of `gone` not counted: (environment, last use).
+pub fn unheld(db: &Connection, gone: &HashMap<i64, Timestamp>) -> rusqlite::Result<Vec<Unheld>> {
+    let (mut held, mut let_go) = (HashSet::new(), HashMap::new());
+    let mut query = db.prepare("SELECT env, component FROM env_components")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (env, component): (i64, i64) = (row.get(0)?, row.get(1)?);
+        match gone.get(&env) {
+            None => {
+                held.insert(component);
+            }
+            Some(at) => {
+                let last = let_go.entry(component).or_insert(*at);
+                *last = (*last).max(*at);
+            }
+        }
+    }
+    let mut query =
+        db.prepare("SELECT id, identity IS NOT NULL AS has_identity, bytes, last_used_at FROM components")?;
+    let mut rows = query.query([])?;
+    let mut unheld = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = row.get("id")?;
+        if held.contains(&id) {
+            continue;
+        }
+        let last_used_at: Timestamp = parsed(row, "last_used_at")?;
+        unheld.push(Unheld {
+            id,
+            has_identity: row.get("has_identity")?,
+            bytes: row.get::<_, i64>("bytes")?.cast_unsigned(),
+            last_used_at: let_go.get(&id).copied().map_or(last_used_at, |at| at.max(last_used_at)),
+        });
+    }
+    Ok(unheld)
+}
+
+/// Drops components. One that an environment holds makes this fail.
+pub fn drop_all(tx: &Transaction<'_>, ids: &HashSet<i64>) -> rusqlite::Result<()> {
+    let mut delete = tx.prepare("DELETE FROM components WHERE id = ?1")?;
+    ids.iter().try_for_each(|id| delete.execute([id]).map(drop))
 }
 
 /// The names of distributions of which an artifact became a component.
@@ -190,27 +229,16 @@ pub fn drop_if_unheld(tx: &Transaction<'_>, ids: &[i64]) -> rusqlite::Result<Vec
     ids.iter().filter_map(|id| delete.query_row([id], component).optional().transpose()).collect()
 }
 
-/// Environments let go of their components: what their deletion will do. One statement for all: a rehearsal may be of thousands.
-pub fn let_go(tx: &Transaction<'_>, envs: &[i64]) -> rusqlite::Result<()> {
-    let envs = serde_json::to_string(envs).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-    tx.execute(
-        "UPDATE components SET last_used_at = gone.at FROM
-           (SELECT h.component, max(e.last_used_at) AS at FROM json_each(?1) j
-            JOIN env_components h ON h.env = j.value JOIN envs e ON e.id = h.env GROUP BY h.component) AS gone
-         WHERE components.id = gone.component AND components.last_used_at < gone.at",
-        [&envs],
-    )?;
-    tx.execute("DELETE FROM env_components WHERE env IN (SELECT value FROM json_each(?1))", [&envs]).map(drop)
-}
-
-/// Every object that a component names.
-pub fn named_objects(db: &Connection) -> rusqlite::Result<HashSet<FileDigest>> {
+/// Every object that a component names, but for those of `without`.
+pub fn named_objects(db: &Connection, without: &HashSet<i64>) -> rusqlite::Result<HashSet<FileDigest>> {
     let mut named = HashSet::new();
-    let mut query = db.prepare("SELECT objects FROM components")?;
+    let mut query = db.prepare("SELECT id, objects FROM components")?;
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
-        let packed = row.get_ref("objects")?.as_blob()?;
-        named.extend(packed.as_chunks::<PACKED>().0.iter().map(|object| unpack_object(object).0));
+        if !without.contains(&row.get("id")?) {
+            let packed = row.get_ref("objects")?.as_blob()?;
+            named.extend(packed.as_chunks::<PACKED>().0.iter().map(|object| unpack_object(object).0));
+        }
     }
     Ok(named)
 }

@@ -17,9 +17,9 @@ use super::{Store, in_use};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
-use crate::fs::{durable, probe, remove, size};
+use crate::fs::{durable, parallel, probe, remove, size};
 use crate::guard::Guard;
-use crate::index::{Candidate, EnvRow, Retention, State, collection, envs, roots, sql};
+use crate::index::{Candidate, Retention, State, collection, envs, roots, sql};
 use crate::layout::EnvName;
 use crate::lease::Lease;
 use crate::manifest::Manifest;
@@ -119,8 +119,8 @@ impl Store {
                 return Ok(());
             }
             if ask.dry_run {
-                let own = plan.iter().map(|env| size::own_bytes(&self.0.layout.env(&env.name)));
-                done.freed_by_kind.environments = own.sum();
+                let own = |env: &Candidate| Ok::<_, Error>(size::own_bytes(&self.0.layout.env(&env.name)));
+                done.freed_by_kind.environments = parallel::map(&plan, own)?.iter().sum();
             } else {
                 self.sweep_all(&plan, cancel, done)?;
             }
@@ -149,7 +149,7 @@ impl Store {
 
     /// The first step: what has no root and was idle long enough, least recently used first, until the target is met. One
     /// transaction looks and marks (I4); a dry run rolls it back.
-    fn condemn(&self, ask: &Gc, mark_only: bool, kept: &mut Kept) -> Result<Vec<EnvRow>> {
+    fn condemn(&self, ask: &Gc, mark_only: bool, kept: &mut Kept) -> Result<Vec<Candidate>> {
         let settings = &self.0.settings.gc;
         let now = self.0.clock.now();
         let idle = self.idle(ask);
@@ -163,20 +163,23 @@ impl Store {
         let look = |tx: &rusqlite::Transaction<'_>| {
             // With a clock that jumped nothing counts as over.
             if !mark_only {
-                collection::release_old_generations(tx, keep).map_err(sql(op))?;
                 for name in roots::expire_pins(tx, now).map_err(sql(op))? {
                     if !ask.dry_run {
                         PinFile::remove(&self.0.layout, &name)?;
                     }
                 }
             }
+            let named = collection::named_by_bindings(tx, (!mark_only).then_some(keep)).map_err(sql(op))?;
+            if !ask.dry_run {
+                collection::release(tx, &named).map_err(sql(op))?;
+            }
             let mut plan = Vec::new();
-            for Candidate { env, retained, pinned } in collection::candidates(tx).map_err(sql(op))? {
+            for env in collection::candidates(tx, &named).map_err(sql(op))? {
                 // A use in the future is a clock that went back: as young as can be.
                 let idle_for = Duration::try_from(now.duration_since(env.last_used_at)).unwrap_or_default();
-                if pinned {
+                if env.pinned {
                     kept.pinned += 1;
-                } else if retained {
+                } else if env.retained {
                     kept.retained += 1;
                 } else if grace || idle_for < idle {
                     kept.young += 1;
@@ -205,7 +208,7 @@ impl Store {
     }
 
     /// The second step, one environment after the other.
-    fn sweep_all(&self, plan: &[EnvRow], cancel: &Cancel, done: &mut Collected) -> Result<()> {
+    fn sweep_all(&self, plan: &[Candidate], cancel: &Cancel, done: &mut Collected) -> Result<()> {
         self.let_go_of_changed();
         let in_use = in_use::scan(&self.0.layout);
         for env in plan {
@@ -214,7 +217,10 @@ impl Store {
                 done.kept.leased += 1;
                 continue;
             }
-            match self.sweep(env) {
+            let Some(row) = self.0.index.read("look up an environment", |db| envs::by_id(db, env.id))? else {
+                continue;
+            };
+            match self.sweep(&row) {
                 Ok(Swept::Gone(freed)) => {
                     done.swept += 1;
                     done.freed_by_kind.environments += freed;
