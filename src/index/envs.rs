@@ -1,5 +1,7 @@
 //! Environments: rows of `envs`, their aliases and distributions.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -259,6 +261,13 @@ pub fn set_looked_at(tx: &Transaction<'_>, id: i64, boot: &str) -> rusqlite::Res
 pub fn delete(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
     super::components::touch_of(tx, id)?;
     tx.execute("DELETE FROM envs WHERE id = ?1", [id]).map(drop)
+}
+
+/// How many distributions each environment has, where it has any.
+pub fn distribution_counts(db: &Connection) -> rusqlite::Result<HashMap<i64, u64>> {
+    db.prepare("SELECT env, count(*) FROM env_distributions GROUP BY env")?
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?
+        .collect()
 }
 
 /// An environment's distributions, by name.

@@ -28,25 +28,24 @@ impl Store {
             for binding in &bound {
                 *shared.entry(binding.env.id).or_insert(0u64) += 1;
             }
-            bound
-                .into_iter()
-                .map(|bound| {
-                    let path = layout.env(&bound.env.name);
-                    Ok(PackSummary {
-                        interpreter: path.join("bin/python"),
-                        path,
-                        distributions: envs::distributions(db, bound.env.id)?.len() as u64,
-                        shared_by: shared.get(&bound.env.id).copied().unwrap_or(1),
-                        pack: bound.pack.pack,
-                        env: bound.env.key,
-                        version: bound.env.interpreter.identity.version,
-                        generation: bound.generation,
-                        bytes: bound.env.bytes,
-                        bound_at: bound.at,
-                        origin: bound.pack.origin,
-                    })
-                })
-                .collect()
+            let distributions = envs::distribution_counts(db)?;
+            let summaries = bound.into_iter().map(|bound| {
+                let path = layout.env(&bound.env.name);
+                PackSummary {
+                    interpreter: path.join("bin/python"),
+                    path,
+                    distributions: distributions.get(&bound.env.id).copied().unwrap_or(0),
+                    shared_by: shared.get(&bound.env.id).copied().unwrap_or(1),
+                    pack: bound.pack.pack,
+                    env: bound.env.key,
+                    version: bound.env.interpreter.identity.version,
+                    generation: bound.generation,
+                    bytes: bound.env.bytes,
+                    bound_at: bound.at,
+                    origin: bound.pack.origin,
+                }
+            });
+            Ok(summaries.collect())
         })
     }
 
