@@ -1,6 +1,6 @@
 //! Which environments have no root, and what was noted of the past.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -49,43 +49,47 @@ pub struct Named {
 
 /// What bindings name, earlier ones as far as they are retained; without a retention nothing is over.
 ///
-/// Two scans of narrow columns and a look at each earlier generation: for a million packs a join would be a million look-ups.
+/// Two scans of narrow columns, side by side, and a look at each earlier generation: for a million packs a join would be a million
+/// look-ups all over the index.
 pub fn named_by_bindings(db: &Connection, keep: Option<Retention>) -> rusqlite::Result<Named> {
-    let current: HashMap<i64, Option<i64>> = db
-        .prepare("SELECT id, generation FROM packs")?
-        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+    let mut edges: Vec<(i64, i64, i64)> = db
+        .prepare("SELECT pack, generation, env FROM bindings WHERE env IS NOT NULL ORDER BY env")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut named = Named::default();
-    let mut earlier: Vec<(i64, i64, i64)> = Vec::new();
-    let mut query = db.prepare("SELECT pack, generation, env FROM bindings WHERE env IS NOT NULL ORDER BY env")?;
-    let mut rows = query.query([])?;
-    while let Some(row) = rows.next()? {
-        let (pack, generation, env) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        if current.get(&pack) == Some(&Some(generation)) {
-            named.current.insert(env);
-        } else {
-            earlier.push((pack, generation, env));
-        }
-    }
-    let Some(keep) = keep else {
-        named.earlier.extend(earlier.into_iter().map(|(_, _, env)| env));
-        return Ok(named);
-    };
-    // In the order of the rows: neighbours are on one page.
-    earlier.sort_unstable();
+    edges.sort_unstable();
+    let mut edges = edges.into_iter().peekable();
+
     // A generation is replaced at the moment its successor is written: retention counts from there.
     let mut is_over = db.prepare(
         "SELECT (SELECT count(*) FROM bindings WHERE pack = ?1 AND generation > ?2) > ?3
              OR coalesce((SELECT at FROM bindings WHERE pack = ?1 AND generation = ?2 + 1), '') < ?4",
     )?;
-    let since = keep.since.to_string();
-    for (pack, generation, env) in earlier {
-        if is_over.query_row(params![pack, generation, keep.generations, since], |row| row.get(0))? {
-            named.over.push((pack, generation));
-        } else {
-            named.earlier.insert(env);
+    let keep = keep.map(|keep| (keep.generations, keep.since.to_string()));
+    let mut named = Named::default();
+    let mut packs = db.prepare("SELECT id, generation FROM packs ORDER BY id")?;
+    let mut rows = packs.query([])?;
+    while let Some(row) = rows.next()? {
+        let (pack, current): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
+        while let Some((_, generation, env)) = edges.next_if(|(of, ..)| *of == pack) {
+            let over = match &keep {
+                _ if current == Some(generation) => {
+                    named.current.insert(env);
+                    continue;
+                }
+                None => false,
+                Some((generations, since)) => {
+                    is_over.query_row(params![pack, generation, generations, since], |row| row.get(0))?
+                }
+            };
+            if over {
+                named.over.push((pack, generation));
+            } else {
+                named.earlier.insert(env);
+            }
         }
     }
+    // An edge of no pack cannot be; if it is, it keeps what it names, and whatever comes after it (I8).
+    named.earlier.extend(edges.map(|(_, _, env)| env));
     Ok(named)
 }
 
