@@ -74,6 +74,9 @@ fn run(args: Vec<OsString>, environment: Environment) -> u8 {
 }
 
 fn parse(args: &[OsString], color: Color) -> Result<Cli, clap::Error> {
+    if let Some(cli) = args::plain(args.get(1..).unwrap_or_default()) {
+        return Ok(cli);
+    }
     let parsed = |command: clap::Command| Cli::from_arg_matches(&command.try_get_matches_from(args)?);
     // What is refused is refused by the whole, which knows what else there is.
     let hot = args.iter().skip(1).find_map(|word| args::hot(word)).and_then(|command| parsed(command).ok());

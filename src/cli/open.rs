@@ -12,7 +12,7 @@ use crate::runtime::python::{Python, venv};
 use crate::settings::Settings;
 use crate::spec::Spec;
 use crate::store::report::Ensured;
-use crate::store::{Ensure, EnsureError, ShareWith};
+use crate::store::{Builder, Ensure, EnsureError, ShareWith};
 pub use crate::store::{Gc, Rollback, Store};
 
 /// How `ensure` is to be done, beside the declaration.
@@ -44,35 +44,36 @@ pub struct NotEnsured {
 
 /// Opens the store for a command that works with what is there.
 pub fn open(context: &Context, settings: Settings) -> Result<Store, Failure> {
-    build(context, settings, None)
+    opened(context, builder(context, settings)?)
 }
 
-/// Opens the store, and creates it if it is not there.
+/// Opens the store for a command that most often asks one question.
+pub fn open_to_ask(context: &Context, settings: Settings) -> Result<Store, Failure> {
+    opened(context, builder(context, settings)?.asks_once(true))
+}
+
+/// Opens the store, and creates it if it is not there. `asks_once`: most often nothing is written.
 pub fn open_or_create(
     context: &Context,
     settings: Settings,
     share_with: Option<args::ShareWith>,
+    asks_once: bool,
 ) -> Result<Store, Failure> {
-    build(
-        context,
-        settings,
-        Some(match share_with {
-            None => ShareWith::default(),
-            Some(args::ShareWith::Group) => ShareWith::Group,
-            Some(args::ShareWith::All) => ShareWith::All,
-        }),
-    )
+    let share_with = match share_with {
+        None => ShareWith::default(),
+        Some(args::ShareWith::Group) => ShareWith::Group,
+        Some(args::ShareWith::All) => ShareWith::All,
+    };
+    opened(context, builder(context, settings)?.create(true).share_with(share_with).asks_once(asks_once))
 }
 
-fn build(context: &Context, settings: Settings, create: Option<ShareWith>) -> Result<Store, Failure> {
+fn builder(context: &Context, settings: Settings) -> Result<Builder, Failure> {
     let python = Arc::new(Python::new(&settings));
-    let mut builder = Store::builder(context.root()?.path)
-        .runtime(python)
-        .settings(settings)
-        .read_only(context.read_only().is_some());
-    if let Some(share_with) = create {
-        builder = builder.create(true).share_with(share_with);
-    }
+    let builder = Store::builder(context.root()?.path);
+    Ok(builder.runtime(python).settings(settings).read_only(context.read_only().is_some()))
+}
+
+fn opened(context: &Context, builder: Builder) -> Result<Store, Failure> {
     let store = builder.open()?;
     context.out.set_store(store.id());
     if let Some(recovered) = store.recovered() {

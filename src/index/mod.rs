@@ -74,6 +74,15 @@ pub enum Access {
     Immutable,
 }
 
+/// Where the index of a log is kept (sqlite.org/walformat.html).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    /// In memory that is made where there is none, about 35 system calls, and that others share.
+    Own,
+    /// In memory that others have made, and while nobody has the index open in the process's own.
+    Shared,
+}
+
 /// The open index.
 #[derive(Debug)]
 pub struct Index {
@@ -92,8 +101,8 @@ struct Inner {
     pid: u32,
     /// The rebuild of the index that it was opened after.
     incarnation: u64,
-    /// There was no room for shared memory: it can only be read from.
-    is_short: bool,
+    /// It has no shared memory of its own and can only be read from: there was no room for it, or nobody wanted to write yet.
+    only_reads: bool,
     /// What a transaction changes, once this connection wrote.
     changed: Option<Arc<Slots>>,
 }
@@ -128,7 +137,21 @@ impl Index {
     /// # Errors
     /// [`Error::Corrupt`] when it is missing or no database, [`Error::UnsupportedFormat`] when its schema is newer.
     pub fn open(layout: &Layout, access: Access, epoch: Option<Epoch>) -> Result<Self> {
-        let inner = Inner::connect(layout, access, epoch.as_ref())?;
+        Self::connect(layout, access, epoch, Memory::Own)
+    }
+
+    /// [`Index::open`] for a process that asks a question or two and ends. What makes it cheaper to open makes it dearer to ask: unless another
+    /// process has the index open nothing is remembered from one question to the next. The first write opens it as ever. Not beside another
+    /// opening in one process: SQLite shares its memory among them, and none could write.
+    ///
+    /// # Errors
+    /// Those of [`Index::open`].
+    pub fn open_to_ask(layout: &Layout, access: Access, epoch: Option<Epoch>) -> Result<Self> {
+        Self::connect(layout, access, epoch, Memory::Shared)
+    }
+
+    fn connect(layout: &Layout, access: Access, epoch: Option<Epoch>, memory: Memory) -> Result<Self> {
+        let inner = Inner::connect(layout, access, epoch.as_ref(), memory)?;
         Ok(Self { layout: layout.clone(), access, epoch, inner: Mutex::new(inner) })
     }
 
@@ -174,7 +197,7 @@ impl Index {
         room::require(self.layout.root())?;
         let mut inner = self.lock();
         self.follow(&mut inner)?;
-        if inner.is_short {
+        if inner.only_reads {
             self.connect_again(&mut inner, Access::Owner)?;
         }
         let changed = inner.note_changes().map_err(failed)?;
@@ -248,7 +271,7 @@ impl Index {
         // First closed, then opened: SQLite shares what it knows of a file's locks among a process's connections.
         inner.connection =
             Connection::open_in_memory().map_err(|e| failure("be opened", &self.layout.index_db(), e))?;
-        *inner = Inner::connect(&self.layout, access, self.epoch.as_ref())?;
+        *inner = Inner::connect(&self.layout, access, self.epoch.as_ref(), Memory::Own)?;
         Ok(())
     }
 
@@ -258,20 +281,31 @@ impl Index {
 }
 
 impl Inner {
-    fn connect(layout: &Layout, access: Access, epoch: Option<&Epoch>) -> Result<Self> {
+    fn connect(layout: &Layout, access: Access, epoch: Option<&Epoch>, memory: Memory) -> Result<Self> {
         // Asked before: a rebuild meanwhile is seen at the next query.
         let incarnation = epoch.map_or(0, Epoch::incarnation);
         let immutable = match access {
             Access::Immutable => FileStamp::of(&layout.store_json()).ok(),
             Access::Owner | Access::Reader => None,
         };
+        let [path, log, _] = layout.index_files();
         let is_short = access != Access::Immutable && room::is_short(layout.root())?;
-        let connection = connect(&layout.index_db(), access, is_short)?;
-        let [_, log, _] = layout.index_files();
-        if access == Access::Owner && !is_short && fs::metadata(log).is_ok_and(|log| log.len() > LONG_LOG) {
+        let is_long = || access == Access::Owner && fs::metadata(&log).is_ok_and(|log| log.len() > LONG_LOG);
+        let opened = |memory| connect(&path, access, memory);
+        let (connection, memory) = match memory {
+            _ if is_short => (opened(Memory::Shared)?, Memory::Shared),
+            Memory::Shared if access != Access::Immutable && !is_long() => match opened(Memory::Shared) {
+                // There may be none yet to share.
+                Err(_) => (opened(Memory::Own)?, Memory::Own),
+                Ok(connection) => (connection, Memory::Shared),
+            },
+            _ => (opened(Memory::Own)?, Memory::Own),
+        };
+        if memory == Memory::Own && is_long() {
             empty_log(&connection);
         }
-        Ok(Self { connection, immutable, pid: std::process::id(), incarnation, is_short, changed: None })
+        let only_reads = memory == Memory::Shared;
+        Ok(Self { connection, immutable, pid: std::process::id(), incarnation, only_reads, changed: None })
     }
 
     /// Where the changes of this connection are noted. Not inside a transaction.
@@ -302,7 +336,7 @@ fn empty_log(connection: &Connection) {
     let _ = connection.busy_timeout(BUSY);
 }
 
-fn connect(path: &Path, access: Access, is_short: bool) -> Result<Connection> {
+fn connect(path: &Path, access: Access, memory: Memory) -> Result<Connection> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         let reason = format!("SQLite {} can corrupt it; 3.51.3 is the oldest that will do", rusqlite::version());
         return Err(Error::NotPermitted { what: "open the index".into(), reason });
@@ -310,7 +344,7 @@ fn connect(path: &Path, access: Access, is_short: bool) -> Result<Connection> {
     let open = || -> rusqlite::Result<(Connection, i64)> {
         let common = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let connection = match access {
-            _ if is_short => {
+            _ if memory == Memory::Shared => {
                 let uri = uri(path, "readonly_shm=1");
                 Connection::open_with_flags(uri, common | OpenFlags::SQLITE_OPEN_READ_ONLY)?
             }
@@ -326,7 +360,7 @@ fn connect(path: &Path, access: Access, is_short: bool) -> Result<Connection> {
         // Or a kept statement whose plan may depend on what is bound (a partial index is enough) is parsed anew at every use.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
-        if access == Access::Owner && !is_short {
+        if access == Access::Owner && memory == Memory::Own {
             connection.pragma_update(None, "synchronous", "FULL")?;
             persist_wal(&connection)?;
         }
@@ -454,5 +488,43 @@ mod tests {
         assert!(logged() > LONG_LOG, "a reader writes nothing");
         assert_eq!(open(Access::Owner).meta("long").expect("reads"), Some(text));
         assert_eq!(logged(), 0);
+    }
+
+    #[test]
+    fn who_only_asks_makes_no_shared_memory_until_it_writes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new(dir.path());
+        fs::create_dir(layout.dir("guards")).expect("a directory");
+        Index::create(&layout, 0o640).expect("creates");
+        let [_, log, memory] = layout.index_files();
+        let to_ask = || Index::open_to_ask(&layout, Access::Owner, None).expect("opens");
+        let noted = |index: &Index| index.meta("noted").expect("reads");
+        let made = || fs::metadata(&memory).expect("shared memory").modified().expect("a time");
+
+        let first = made();
+        let asks = to_ask();
+        assert_eq!(noted(&asks), None);
+        assert_eq!(made(), first, "nobody had to make any");
+        asks.write("note", |tx| collection::set_meta(tx, "noted", "a word").map_err(sql("note"))).expect("writes");
+        assert_ne!(made(), first, "who writes makes it");
+        assert_eq!(noted(&asks).as_deref(), Some("a word"));
+        // As one that was killed, it closes nothing.
+        std::mem::forget(asks);
+        assert!(fs::metadata(&log).expect("a log").len() > 0);
+        assert_eq!(noted(&to_ask()).as_deref(), Some("a word"), "also from a log that nobody emptied");
+    }
+
+    #[test]
+    fn who_only_asks_makes_what_is_missing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new(dir.path());
+        Index::create(&layout, 0o640).expect("creates");
+        let [_, log, memory] = layout.index_files();
+        for gone in [&memory, &log] {
+            fs::remove_file(gone).expect("removes");
+            let index = Index::open_to_ask(&layout, Access::Owner, None).expect("opens");
+            assert_eq!(index.meta("noted").expect("reads"), None);
+            assert!(gone.exists());
+        }
     }
 }

@@ -49,6 +49,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     read_only: bool,
     create: bool,
+    asks_once: bool,
     share_with: ShareWith,
     handles: usize,
     observed: Observed,
@@ -64,6 +65,7 @@ impl Builder {
             clock: Arc::new(SystemClock),
             read_only: false,
             create: false,
+            asks_once: false,
             share_with: ShareWith::default(),
             handles: HANDLES,
             observed: Observed::default(),
@@ -92,6 +94,13 @@ impl Builder {
     /// Writes nothing, whatever the mount allows.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
+        self
+    }
+
+    /// Opens it for a process that asks a question or two and ends, or becomes another program: [`Index::open_to_ask`].
+    #[cfg(feature = "cli")]
+    pub(crate) fn asks_once(mut self, asks_once: bool) -> Self {
+        self.asks_once = asks_once;
         self
     }
 
@@ -150,7 +159,8 @@ impl Builder {
         };
         let access = access(&layout, &store, self.read_only)?;
         let mut recovered = None;
-        let index = match Index::open(&layout, access, epoch(&layout, access, &store.id)?) {
+        let open = if self.asks_once { Index::open_to_ask } else { Index::open };
+        let index = match open(&layout, access, epoch(&layout, access, &store.id)?) {
             Err(Error::Corrupt { reason, .. }) if access == Access::Owner => {
                 tracing::warn!(%reason, "the index cannot be used and is rebuilt");
                 let epoch = || epoch(&layout, access, &store.id);

@@ -1,7 +1,6 @@
 //! What a hit costs in system calls: a bound that does not depend on the machine.
 //!
-//! What the loader, the runtime's start and the allocator need is not ours and not counted. A lone process that opens SQLite's log makes its
-//! shared memory anew, about 35 calls of each bound.
+//! What the loader, the runtime's start and the allocator need is not ours and not counted.
 
 use std::fs;
 use std::path::Path;
@@ -93,9 +92,9 @@ fn at_most(bound: usize, world: &World, counted: &[String]) {
 fn exec_is_one_opening_one_query_one_lock() {
     let world = world();
     let Some(counted) = of_command(&world, &["exec", "pack", "--", "/bin/true"]) else { return };
-    // 5 for store.json, 5 for what may be done, 6 for the epoch, 1 for the room there is, 75 for SQLite and 1 for how long its log is, 8 for the lease and the interpreter,
-    // 17 for whether it and the index were looked at since the boot.
-    at_most(120, &world, &counted);
+    // 5 for store.json, 5 for what may be done, 6 for the epoch, 1 for the room there is, 56 for SQLite and 1 for how long its log is, 8 for the
+    // lease and the interpreter, 20 for whether it and the index were looked at since the boot.
+    at_most(104, &world, &counted);
 }
 
 #[test]
@@ -103,7 +102,7 @@ fn resolve_is_one_opening_one_query_one_lock() {
     let world = world();
     let Some(counted) = of_command(&world, &["resolve", "pack"]) else { return };
     // As `exec`; then the answer is written, SQLite closed and the memory given back.
-    at_most(130, &world, &counted);
+    at_most(114, &world, &counted);
 }
 
 #[test]
@@ -111,7 +110,7 @@ fn an_ensure_that_is_a_hit_is_as_cheap() {
     let world = world();
     let Some(counted) = of_command(&world, &["ensure", "pack", "--from", "packs/pack"]) else { return };
     // As `resolve`; 8 for the configuration, 20 for the declaration, 5 to take over two signals.
-    at_most(167, &world, &counted);
+    at_most(151, &world, &counted);
 }
 
 #[test]

@@ -13,7 +13,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::builder::Styles;
@@ -61,7 +61,7 @@ pub struct Cli {
 }
 
 /// What holds for every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// The store's directory [env: ENVSTORE_STORE]
@@ -236,6 +236,19 @@ pub enum Command {
     /// Print a completion script for a shell
     #[command(long_about = help::COMPLETIONS, after_long_help = help::COMPLETIONS_AFTER)]
     Completions(Completions),
+}
+
+/// What workers write at every action, read without a parser: `exec PACK -- CMD…` and `resolve PACK`, with no flag. None: it is for the parser.
+pub fn plain(words: &[OsString]) -> Option<Cli> {
+    let pack = |word: &OsString| word.to_str().filter(|word| !word.starts_with('-'))?.parse().ok();
+    let command = match words {
+        [exec, of, dashes, command @ ..] if exec == "exec" && dashes == "--" && !command.is_empty() => {
+            Command::Exec(Exec { pack: pack(of)?, command: command.to_vec() })
+        }
+        [resolve, of] if resolve == "resolve" => Command::Resolve(Resolve { pack: pack(of)? }),
+        _ => return None,
+    };
+    Some(Cli { global: Global::default(), command })
 }
 
 /// The command line with one command only, for a word that workers ask with at every action: to make all of them takes half a millisecond.

@@ -177,3 +177,32 @@ fn every_command_has_an_example_and_every_option_a_help_text() {
         }
     }
 }
+
+#[test]
+fn what_is_read_without_a_parser_is_what_the_parser_reads() {
+    use clap::FromArgMatches;
+    let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+    for line in ["resolve aws.s3", "exec aws.s3 -- python -c pass --store x", "exec help -- -- resolve", "exec a -- -v"]
+    {
+        let matches = Cli::command().try_get_matches_from(words(&format!("envstore {line}"))).expect(line);
+        let parsed = Cli::from_arg_matches(&matches).expect(line);
+        let plain = plain(&words(line)).expect(line);
+        assert_eq!(format!("{plain:?}"), format!("{parsed:?}"), "{line}");
+    }
+    for line in [
+        "resolve -h",
+        "resolve --help",
+        "resolve --",
+        "resolve a b",
+        "resolve  a",
+        "resolve @envstore/x",
+        "exec -v -- python",
+        "exec a --",
+        "exec a python",
+        "exec --offline a -- python",
+        "which a",
+        "list",
+    ] {
+        assert!(plain(&words(line)).is_none(), "{line}");
+    }
+}

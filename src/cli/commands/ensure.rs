@@ -34,8 +34,8 @@ pub fn run(context: &Context, args: &Ensure) -> Outcome {
         context.out.warn(warning);
     }
     let store = match spec {
-        Some(_) => open::open_or_create(context, config.settings, args.share_with)?,
-        None => open::open(context, config.settings)?,
+        Some(_) => open::open_or_create(context, config.settings, args.share_with, true)?,
+        None => open::open_to_ask(context, config.settings)?,
     };
     let signals = context.signals()?;
     let mode = if context.progress() == Mode::Bars { Mode::Bars } else { Mode::Silent };

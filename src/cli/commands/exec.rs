@@ -17,7 +17,7 @@ use crate::settings::Settings;
 /// Runs `exec`; returns only if it failed.
 pub fn run(context: &Context, args: &Exec) -> Outcome {
     let about = |error: Error| Failure::from(error).about(&args.pack);
-    let store = open::open(context, Settings::default()).map_err(|failure| failure.about(&args.pack))?;
+    let store = open::open_to_ask(context, Settings::default()).map_err(|failure| failure.about(&args.pack))?;
     let handle = store.resolve(&args.pack).map_err(about)?;
     let Some((program, rest)) = args.command.split_first() else {
         return Err(Failure::usage("no command was given"));

@@ -9,7 +9,7 @@ use crate::settings::Settings;
 
 /// Runs `resolve`.
 pub fn run(context: &Context, args: &Resolve) -> Outcome {
-    let store = open::open(context, Settings::default()).map_err(|failure| failure.about(&args.pack))?;
+    let store = open::open_to_ask(context, Settings::default()).map_err(|failure| failure.about(&args.pack))?;
     let resolved = store.resolve(&args.pack).map_err(|error| Failure::from(error).about(&args.pack))?.summary();
     let again = format!("`envstore ensure {}` mends that", args.pack);
     if resolved.interpreter_changed {

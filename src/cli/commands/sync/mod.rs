@@ -40,7 +40,7 @@ pub fn run(context: &Context, args: &Sync) -> Outcome {
         return preview::run(context, args, config, &found, began);
     }
     context.warn_of_foreign_settings(&config);
-    let store = open::open_or_create(context, config.settings, args.share_with)?;
+    let store = open::open_or_create(context, config.settings, args.share_with, false)?;
     let leaving = missing::find(args, &found, || Ok(store.list()?))?;
     missing::confirm(context, args, &leaving)?;
     let cancel = context.signals()?.cancel();
