@@ -63,6 +63,12 @@ const BUSY: Duration = Duration::from_secs(30);
 /// From this size on a log is worth emptying at once: every process that opens the index while nobody else has it open reads all of it.
 const LONG_LOG: u64 = 128 << 10;
 
+/// How many pages a connection keeps that only looked things up. More are slower: each page that is kept anew takes memory that the process
+/// has to be given first, and every leaf of a large index is another one.
+const PAGES_TO_READ: i32 = 200;
+/// How much a connection that writes keeps, KiB as SQLite spells them: so much may change before it goes to the log early.
+const KIB_TO_WRITE: i32 = -2000;
+
 /// What a process may do with the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -314,6 +320,7 @@ impl Inner {
             return Ok(Arc::clone(slots));
         }
         let slots = Arc::new(Slots::default());
+        self.connection.pragma_update(None, "cache_size", KIB_TO_WRITE)?;
         changes::note(&self.connection, Arc::clone(&slots))?;
         self.changed = Some(Arc::clone(&slots));
         Ok(slots)
@@ -360,6 +367,9 @@ fn connect(path: &Path, access: Access, memory: Memory) -> Result<Connection> {
         // Or a kept statement whose plan may depend on what is bound (a partial index is enough) is parsed anew at every use.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+        if memory == Memory::Own {
+            connection.pragma_update(None, "cache_size", PAGES_TO_READ)?;
+        }
         if access == Access::Owner && memory == Memory::Own {
             connection.pragma_update(None, "synchronous", "FULL")?;
             persist_wal(&connection)?;
