@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+use super::fields::Fields;
 use super::{envs, from_word, json, parsed, word};
 use crate::digest::{EnvKey, InterpreterDigest, LockDigest, SpecDigest};
 use crate::index::EnvRow;
@@ -97,30 +98,31 @@ pub struct NewBinding<'a> {
     pub uid: Option<u32>,
 }
 
-fn pack(row: &Row<'_>) -> rusqlite::Result<PackRow> {
-    let text: String = row.get("ref")?;
+fn pack(fields: &mut Fields<'_, '_>) -> rusqlite::Result<PackRow> {
     Ok(PackRow {
-        id: row.get("pack_id")?,
-        pack: PackRef::new(text).map_err(|error| super::corrupt_column("ref", &error))?,
-        spec: parsed(row, "declared")?,
-        origin: row.get::<_, Option<String>>("origin")?.map(PathBuf::from),
+        id: fields.value()?,
+        pack: fields.parsed()?,
+        spec: fields.parsed()?,
+        origin: fields.value::<Option<String>>()?.map(PathBuf::from),
     })
 }
 
 fn bound(row: &Row<'_>) -> rusqlite::Result<Bound> {
+    let fields = &mut Fields::of(row);
     Ok(Bound {
-        pack: pack(row)?,
-        generation: row.get::<_, i64>("generation")?.cast_unsigned(),
-        answers: parsed(row, "answers")?,
-        cause: from_word(row, "cause")?,
-        at: parsed(row, "at")?,
-        env: envs::env(row)?,
+        pack: pack(fields)?,
+        generation: fields.value::<i64>()?.cast_unsigned(),
+        answers: fields.parsed()?,
+        cause: fields.word()?,
+        at: fields.parsed()?,
+        env: envs::env_of(fields)?,
     })
 }
 
+/// Packs and their current bindings, in the order of [`Bound`]'s fields.
 fn current(suffix: &str) -> String {
     format!(
-        "SELECT p.id AS pack_id, p.ref, p.spec AS declared, p.origin, b.generation, b.answers, b.cause, b.at, {}
+        "SELECT p.id, p.ref, p.spec, p.origin, b.generation, b.answers, b.cause, b.at, {}
          FROM packs p JOIN bindings b ON b.pack = p.id AND b.generation = p.generation
          JOIN envs e ON e.id = b.env JOIN interpreters i ON i.id = e.interpreter {suffix}",
         envs::COLUMNS
@@ -152,8 +154,8 @@ pub fn packs_of(db: &Connection, env: i64) -> rusqlite::Result<Vec<PackRef>> {
 
 /// A pack's row, bound or not.
 pub fn find_pack(db: &Connection, pack_ref: &PackRef) -> rusqlite::Result<Option<PackRow>> {
-    db.prepare_cached("SELECT id AS pack_id, ref, spec AS declared, origin FROM packs WHERE ref = ?1")?
-        .query_row([pack_ref.as_str()], pack)
+    db.prepare_cached("SELECT id, ref, spec, origin FROM packs WHERE ref = ?1")?
+        .query_row([pack_ref.as_str()], |row| pack(&mut Fields::of(row)))
         .optional()
 }
 

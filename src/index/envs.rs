@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::{from_word, interpreters, json, parsed};
+use super::fields::Fields;
+use super::{from_word, interpreters};
 use crate::digest::{EnvKey, InterpreterDigest, LockDigest, SpecDigest, TreeDigest};
 use crate::fs::link::LinkMode;
 use crate::interpreter::Interpreter;
@@ -62,28 +63,33 @@ pub struct EnvRow {
     pub looked_at: Option<String>,
 }
 
-/// Columns of [`EnvRow`], of `envs AS e JOIN interpreters AS i`.
+/// Columns of [`EnvRow`] in the order of its fields, of `envs AS e JOIN interpreters AS i`.
 pub(super) const COLUMNS: &str = "e.id, e.key, e.name, e.state, i.body, e.lock, e.tree_digest, e.bytes, e.files, \
      e.installer, e.notes, e.link_mode, e.created_at, e.last_used_at, \
      (SELECT boot FROM looked_at WHERE looked_at.env = e.id) AS looked_at";
 
 pub(super) fn env(row: &Row<'_>) -> rusqlite::Result<EnvRow> {
+    env_of(&mut Fields::of(row))
+}
+
+/// The environment in the next columns, which are [`COLUMNS`].
+pub(super) fn env_of(fields: &mut Fields<'_, '_>) -> rusqlite::Result<EnvRow> {
     Ok(EnvRow {
-        id: row.get("id")?,
-        key: parsed(row, "key")?,
-        name: parsed(row, "name")?,
-        state: from_word(row, "state")?,
-        interpreter: interpreters::interpreter(row)?,
-        lock: parsed(row, "lock")?,
-        tree_digest: parsed(row, "tree_digest")?,
-        bytes: row.get::<_, i64>("bytes")?.cast_unsigned(),
-        files: row.get::<_, i64>("files")?.cast_unsigned(),
-        installer: row.get("installer")?,
-        notes: json(row, "notes")?,
-        link_mode: from_word(row, "link_mode")?,
-        created_at: parsed(row, "created_at")?,
-        last_used_at: parsed(row, "last_used_at")?,
-        looked_at: row.get("looked_at")?,
+        id: fields.value()?,
+        key: fields.parsed()?,
+        name: fields.parsed()?,
+        state: fields.word()?,
+        interpreter: fields.json()?,
+        lock: fields.parsed()?,
+        tree_digest: fields.parsed()?,
+        bytes: fields.value::<i64>()?.cast_unsigned(),
+        files: fields.value::<i64>()?.cast_unsigned(),
+        installer: fields.value()?,
+        notes: fields.json()?,
+        link_mode: fields.word()?,
+        created_at: fields.parsed()?,
+        last_used_at: fields.parsed()?,
+        looked_at: fields.value()?,
     })
 }
 

@@ -26,6 +26,7 @@ pub mod components;
 pub mod envs;
 pub mod events;
 pub mod failures;
+mod fields;
 mod file_control;
 pub mod interpreters;
 mod room;
