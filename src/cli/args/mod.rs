@@ -238,8 +238,24 @@ pub enum Command {
     Completions(Completions),
 }
 
-/// What workers write at every action, read without a parser: `exec PACK -- CMD…` and `resolve PACK`, with no flag. None: it is for the parser.
-pub fn plain(words: &[OsString]) -> Option<Cli> {
+/// What workers write at every action, read without a parser: `exec PACK -- CMD…` and `resolve PACK`, behind `--store DIR` and `--config FILE` if
+/// need be. None: it is for the parser.
+pub fn plain(mut words: &[OsString]) -> Option<Cli> {
+    let begins = |word: &OsString, with: &str| word.as_encoded_bytes().starts_with(with.as_bytes());
+    let mut global = Global::default();
+    while let [flag, value, rest @ ..] = words
+        && begins(flag, "--")
+    {
+        let given = match flag.to_str()? {
+            "--store" => &mut global.store,
+            "--config" => &mut global.config,
+            _ => return None,
+        };
+        if value.is_empty() || begins(value, "-") || given.replace(value.into()).is_some() {
+            return None;
+        }
+        words = rest;
+    }
     let pack = |word: &OsString| word.to_str().filter(|word| !word.starts_with('-'))?.parse().ok();
     let command = match words {
         [exec, of, dashes, command @ ..] if exec == "exec" && dashes == "--" && !command.is_empty() => {
@@ -248,7 +264,7 @@ pub fn plain(words: &[OsString]) -> Option<Cli> {
         [resolve, of] if resolve == "resolve" => Command::Resolve(Resolve { pack: pack(of)? }),
         _ => return None,
     };
-    Some(Cli { global: Global::default(), command })
+    Some(Cli { global, command })
 }
 
 /// The command line with one command only, for a word that workers ask with at every action: to make all of them takes half a millisecond.

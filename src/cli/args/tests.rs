@@ -200,6 +200,12 @@ fn what_is_read_without_a_parser_is_what_the_parser_reads() {
         "exec a --",
         "exec a python",
         "exec --offline a -- python",
+        "--offline exec a -- python",
+        "--store --config resolve a",
+        "--store  resolve a",
+        "--store s --store t resolve a",
+        "resolve a --store s",
+        "--store s",
         "which a",
         "list",
     ] {
