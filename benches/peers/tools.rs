@@ -47,9 +47,11 @@ impl Tools {
             run(Command::new(&real).args(["-m", "venv"]).arg(&tools));
             run(Command::new(tools.join("bin/pip")).args(["install", "-q", "uv", "pex"]));
         }
+        // As an installation does. What a linker wrote lies in the kernel's memory page by page, and is mapped more slowly.
+        fs::copy(env!("CARGO_BIN_EXE_envstore"), tools.join("bin/envstore")).expect("copies");
         let mut found = Self { dir: dir.to_owned(), python: real.into(), versions: Vec::new(), bin: tools.join("bin") };
         found.versions = vec![
-            said(Command::new(env!("CARGO_BIN_EXE_envstore")).arg("--version")),
+            said(Command::new(found.bin.join("envstore")).arg("--version")),
             said(Command::new(found.bin.join("uv")).arg("--version")),
             format!("pip {}", said(&mut found.base("-c", "import pip; print(pip.__version__)"))),
             format!("pex {}", said(Command::new(found.bin.join("pex")).arg("--version"))),
@@ -78,7 +80,7 @@ impl Tools {
         if !config.exists() {
             fs::write(&config, format!("[python]\ndefault = {:?}\n", self.python)).expect("writes");
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_envstore"));
+        let mut command = Command::new(self.bin.join("envstore"));
         let path = std::env::join_paths([self.bin.as_path(), Path::new("/usr/bin"), Path::new("/bin")]);
         command.env("PATH", path.expect("a PATH")).arg("--store").arg(home.join("store"));
         command.arg("--config").arg(config).args(args);
