@@ -167,11 +167,18 @@ impl Index {
         self.epoch.as_ref()
     }
 
-    /// Runs a query outside any write. `op` completes "the index cannot …".
-    pub fn read<T>(&self, op: &'static str, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    /// Runs a query outside any write, once more if it could not be answered at first. `op` completes "the index cannot …".
+    pub fn read<T>(&self, op: &'static str, query: impl Fn(&Connection) -> rusqlite::Result<T>) -> Result<T> {
         let mut inner = self.lock();
         self.follow(&mut inner)?;
-        query(&inner.connection).map_err(|error| failure(op, &self.layout.index_db(), error))
+        let mut answer = query(&inner.connection);
+        // A writer died while it changed the shared memory of a log that others have open: who cannot write to it cannot mend it.
+        let is_torn = |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::ReadOnly);
+        if inner.only_reads && answer.as_ref().is_err_and(is_torn) {
+            self.connect_again(&mut inner, self.shared())?;
+            answer = query(&inner.connection);
+        }
+        answer.map_err(|error| failure(op, &self.layout.index_db(), error))
     }
 
     /// Runs one IMMEDIATE transaction and commits it; an error from `change` rolls it back. `op` completes "the index cannot …".
@@ -251,9 +258,8 @@ impl Index {
 
     /// Opens the database again where another one stands at its path, where it was unsealed, and in a forked child.
     fn follow(&self, inner: &mut Inner) -> Result<()> {
-        let writing = if self.access == Access::Owner { Access::Owner } else { Access::Reader };
         if inner.pid != std::process::id() {
-            let access = if inner.immutable.is_some() { Access::Immutable } else { writing };
+            let access = if inner.immutable.is_some() { Access::Immutable } else { self.shared() };
             return self.connect_again(inner, access);
         }
         if let Some(before) = inner.immutable {
@@ -266,9 +272,14 @@ impl Index {
         let moved = file_control::has_moved(&inner.connection);
         let moved = moved.map_err(|error| failure("be looked at", &self.layout.index_db(), error))?;
         if moved || self.epoch.as_ref().is_some_and(|epoch| epoch.incarnation() != inner.incarnation) {
-            return self.connect_again(inner, writing);
+            return self.connect_again(inner, self.shared());
         }
         Ok(())
+    }
+
+    /// What this process may do with an index that others may have open.
+    fn shared(&self) -> Access {
+        if self.access == Access::Owner { Access::Owner } else { Access::Reader }
     }
 
     fn connect_again(&self, inner: &mut Inner, access: Access) -> Result<()> {
@@ -475,7 +486,14 @@ pub fn set_aside(layout: &Layout, into: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::fs::FileExt;
+    use std::process::Stdio;
+
     use super::*;
+
+    /// Names an index to a process of these tests that keeps it open.
+    const HELD: &str = "ENVSTORE_TEST_HELD";
 
     #[test]
     fn a_long_log_of_a_dead_writer_is_emptied_by_the_next_process_that_may_write() {
@@ -523,6 +541,40 @@ mod tests {
         std::mem::forget(asks);
         assert!(fs::metadata(&log).expect("a log").len() > 0);
         assert_eq!(noted(&to_ask()).as_deref(), Some("a word"), "also from a log that nobody emptied");
+    }
+
+    #[test]
+    fn who_only_asks_gets_an_answer_where_a_writer_died_over_the_shared_memory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new(dir.path());
+        Index::create(&layout, 0o640).expect("creates");
+        let [_, _, memory] = layout.index_files();
+        let asks = Index::open_to_ask(&layout, Access::Owner, None).expect("opens");
+        assert_eq!(asks.meta("noted").expect("reads"), None);
+
+        let mut holder = std::process::Command::new(std::env::current_exe().expect("this binary"));
+        holder.args(["--exact", "index::tests::holds_an_index_open", "--ignored", "--nocapture"]).env(HELD, dir.path());
+        let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts");
+        let mut said = BufReader::new(holder.stdout.take().expect("a pipe")).lines().map_while(std::result::Result::ok);
+        assert!(said.any(|line| line.contains("it is open")));
+
+        // The first of two copies of the header: sqlite.org/walformat.html, 2.1.
+        let torn = fs::File::options().write(true).open(&memory).expect("opens");
+        torn.write_at(&[0xff; 4], 8).expect("writes");
+        assert_eq!(asks.meta("noted").expect("reads"), None);
+        drop(holder.stdin.take());
+        said.for_each(drop);
+        assert!(holder.wait().expect("ends").success());
+    }
+
+    #[test]
+    #[ignore = "run as a process by the test above"]
+    fn holds_an_index_open() {
+        let Some(root) = std::env::var_os(HELD) else { return };
+        let index = Index::open(&Layout::new(Path::new(&root)), Access::Owner, None).expect("opens");
+        assert_eq!(index.meta("noted").expect("reads"), None);
+        println!("it is open");
+        std::io::stdin().lines().for_each(drop);
     }
 
     #[test]

@@ -52,8 +52,8 @@ pub(super) enum Unplaced {
 impl Store {
     /// What of a lock is known here. Where two known components claim one path differently nothing counts as known.
     pub(super) fn plan(&self, lock: &Lock, interpreter: &Interpreter) -> Result<Plan> {
-        let mut plan = Plan::default();
-        self.0.index.read("look up components", |db| {
+        let plan = self.0.index.read("look up components", |db| {
+            let mut plan = Plan::default();
             for package in &lock.packages {
                 let identity = component::identity(package, interpreter);
                 match components::find(db, &identity)? {
@@ -61,7 +61,7 @@ impl Store {
                     None => plan.missing.packages.push(package.clone()),
                 }
             }
-            Ok(())
+            Ok(plan)
         })?;
         let mut claims = HashMap::new();
         for file in plan.known.iter().flat_map(|(_, component)| &component.files) {

@@ -78,8 +78,8 @@ impl Store {
     fn collect_locks(&self, is_rehearsal: bool) -> Result<u64> {
         let digest = |path: &Path| path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
         let paths = children(&self.0.layout.dir("locks"))?;
-        let digests = paths.iter().map(|path| digest(path)).collect();
-        let unnamed = self.0.index.read("list locks", |db| collection::unnamed_locks(db, digests))?;
+        let named = || paths.iter().map(|path| digest(path)).collect();
+        let unnamed = self.0.index.read("list locks", |db| collection::unnamed_locks(db, named()))?;
         let mut freed = 0;
         for path in paths.into_iter().filter(|path| unnamed.contains(&digest(path))) {
             freed +=

@@ -73,9 +73,10 @@ impl Store {
 
     /// The bytes of what some environments hold, each distinct file once.
     pub fn distinct_bytes<'a>(&self, envs: impl IntoIterator<Item = &'a EnvKey>) -> Result<u64> {
+        let envs: Vec<_> = envs.into_iter().collect();
         self.0.index.read("weigh environments", |db| {
             let mut distinct = HashMap::new();
-            for key in envs {
+            for key in &envs {
                 distinct.extend(components::objects_of(db, key)?);
             }
             Ok(distinct.values().sum())

@@ -123,7 +123,7 @@ impl Store {
     /// [`Error::NoEnv`] when none does, or several do.
     pub fn show_env(&self, prefix: &str) -> Result<EnvSummary> {
         let env = self.find_env(prefix)?;
-        self.0.index.read("show an environment", |db| self.summary(db, env))
+        self.0.index.read("show an environment", |db| self.summary(db, env.clone()))
     }
 
     /// The environment a pack is bound to, or the one that is named.
