@@ -20,11 +20,11 @@ mod panics;
 mod progress;
 mod root;
 mod signals;
+mod start;
 mod style;
 mod table;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
@@ -37,8 +37,9 @@ use early::Early;
 use environment::Environment;
 use failure::Failure;
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
+/// Runs the command line of this process, which becomes another program or ends here.
+pub fn main() -> ! {
+    start::prepare();
     panics::remember();
     let environment = Environment::of_process();
     #[cfg(debug_assertions)]
@@ -46,7 +47,7 @@ pub fn main() -> ExitCode {
         environment.value("ENVSTORE_FAILPOINT").and_then(|action| action.to_str()),
         environment.value("ENVSTORE_FAILPOINT_TRACE").map(std::path::Path::new),
     );
-    ExitCode::from(run(std::env::args_os().collect(), environment))
+    std::process::exit(run(std::env::args_os().collect(), environment).into())
 }
 
 fn run(args: Vec<OsString>, environment: Environment) -> u8 {

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::support::{Wheel, World};
+use crate::support::{ENVSTORE, Wheel, World};
 
 fn files(top: &Path) -> BTreeMap<PathBuf, (u32, i64, u64)> {
     walkdir::WalkDir::new(top)
@@ -95,6 +95,24 @@ fn exec_sets_the_environment_up_and_hides_the_callers_python_variables() {
     let stdout = String::from_utf8(output.expect("runs").stdout).expect("UTF-8");
     let path = env.display();
     assert_eq!(stdout.trim(), format!("{path} {path} {path} None True"));
+}
+
+#[test]
+fn closed_standard_descriptors_lead_nowhere_and_a_broken_pipe_is_no_signal() {
+    let (world, _) = world();
+    let action = "(readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2; grep SigIgn /proc/$$/status) > said";
+    let closed = format!("exec '{ENVSTORE}' exec pack -- sh -c '{action}' <&- >&- 2>&-");
+    world.ok(["exec", "pack", "--", "sh", "-c", &closed]);
+    let said = fs::read_to_string(world.path().join("said")).expect("reads");
+    let [input, output, error, ignored] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+    assert_eq!([input, output, error], ["/dev/null"; 3]);
+    let ignored = ignored.strip_prefix("SigIgn:\t").and_then(|signals| u64::from_str_radix(signals, 16).ok());
+    assert_eq!(ignored.map(|signals| signals >> (13 - 1) & 1), Some(0), "SIGPIPE ends an action: {said}");
+
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let status = world.command(["list"]).stdout(writer).status().expect("starts");
+    assert_eq!(status.code(), Some(0), "{status}");
 }
 
 #[test]
