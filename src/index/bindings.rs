@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction, params};
 
 use super::fields::Fields;
 use super::{envs, from_word, json, parsed, word};
@@ -119,19 +119,30 @@ fn bound(row: &Row<'_>) -> rusqlite::Result<Bound> {
     })
 }
 
-/// Packs and their current bindings, in the order of [`Bound`]'s fields.
+/// Packs and their current bindings, in the order of [`Bound`]'s fields. `CROSS JOIN` says in which order the tables are looked at (SQLite has
+/// no other way to be told), so that it is not searched for each time this is prepared.
 fn current(suffix: &str) -> String {
     format!(
         "SELECT p.id, p.ref, p.spec, p.origin, b.generation, b.answers, b.cause, b.at, {}
-         FROM packs p JOIN bindings b ON b.pack = p.id AND b.generation = p.generation
-         JOIN envs e ON e.id = b.env JOIN interpreters i ON i.id = e.interpreter {suffix}",
+         FROM packs p CROSS JOIN bindings b ON b.pack = p.id AND b.generation = p.generation
+         CROSS JOIN envs e ON e.id = b.env CROSS JOIN interpreters i ON i.id = e.interpreter {suffix}",
         envs::COLUMNS
     )
 }
 
+fn prepared(db: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+    db.prepare_cached(&current("WHERE p.ref = ?1"))
+}
+
+/// Looks up a pack that cannot be, so that the first [`resolve`] finds its statement prepared and what every search begins with read. Where that
+/// fails, it does too and says why.
+pub(super) fn get_ready(db: &Connection) {
+    let _ = prepared(db).and_then(|mut statement| statement.query_row([""], |_| Ok(())).optional());
+}
+
 /// A pack's current binding.
 pub fn resolve(db: &Connection, pack: &PackRef) -> rusqlite::Result<Option<Bound>> {
-    db.prepare_cached(&current("WHERE p.ref = ?1"))?.query_row([pack.as_str()], bound).optional()
+    prepared(db)?.query_row([pack.as_str()], bound).optional()
 }
 
 /// Every current binding, by pack.

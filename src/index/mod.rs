@@ -319,8 +319,11 @@ impl Inner {
             },
             _ => (opened(Memory::Own)?, Memory::Own),
         };
-        if memory == Memory::Own && is_long() {
-            empty_log(&connection);
+        if memory == Memory::Own {
+            if is_long() {
+                empty_log(&connection);
+            }
+            bindings::get_ready(&connection);
         }
         let only_reads = memory == Memory::Shared;
         Ok(Self { connection, immutable, pid: std::process::id(), incarnation, only_reads, changed: None })
