@@ -1,6 +1,7 @@
 //! How the `envstore` command is linked.
 
-use std::env::var;
+use std::env::{var, var_os};
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -13,6 +14,7 @@ fn main() {
         // what `exec` adds to an action. Heap, stack, vDSO and libraries stay where the kernel puts them, which is elsewhere at every start.
         println!("cargo::rustc-link-arg-bins=-no-pie");
         with_unwinder();
+        with_start_together();
     }
 }
 
@@ -30,4 +32,40 @@ fn with_unwinder() {
     if fs::write(Path::new(&out).join("libgcc_s.so"), format!("INPUT ( {} )\n", archive.trim())).is_ok() {
         println!("cargo::rustc-link-arg-bins=-L{out}");
     }
+}
+
+/// Puts what `exec` runs next to each other: all over the command each function is another page to be faulted in, a quarter of what `exec` adds.
+/// lld takes such a script; whether this linker does is tried.
+fn with_start_together() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/start.ld");
+    println!("cargo::rerun-if-changed={}", script.display());
+    if var("PROFILE").is_ok_and(|profile| profile == "release") && links(&["-T".as_ref(), script.as_os_str()]) {
+        println!("cargo::rustc-link-arg-bins=-T");
+        println!("cargo::rustc-link-arg-bins={}", script.display());
+    }
+}
+
+/// Whether the linker makes a program with these arguments.
+fn links(arguments: &[&OsStr]) -> bool {
+    let (Some(rustc), Ok(target), Some(out)) = (var_os("RUSTC"), var("TARGET"), var_os("OUT_DIR")) else {
+        return false;
+    };
+    let (source, program) = (Path::new(&out).join("tried.rs"), Path::new(&out).join("tried"));
+    let mut tried = Command::new(rustc);
+    tried.args(["--target", &target, "-o"]).arg(program).arg(&source);
+    let flags = var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    tried.args(flags.split('\x1f').filter(|flag| !flag.is_empty()));
+    if let Some(linker) = var_os("RUSTC_LINKER") {
+        tried.arg("-C").arg(joined("linker=", &linker));
+    }
+    for argument in arguments {
+        tried.arg("-C").arg(joined("link-arg=", argument));
+    }
+    fs::write(&source, "fn main() {}").is_ok() && tried.output().is_ok_and(|done| done.status.success())
+}
+
+fn joined(name: &str, value: &OsStr) -> OsString {
+    let mut joined = OsString::from(name);
+    joined.push(value);
+    joined
 }
