@@ -35,7 +35,7 @@ fn with_unwinder() {
 }
 
 /// Puts what `exec` runs next to each other: all over the command each function is another page to be faulted in, a quarter of what `exec` adds.
-/// lld takes such a script; whether this linker does is tried.
+/// lld and GNU ld take such a script, mold does not; whether this linker does is tried.
 fn with_start_together() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/start.ld");
     println!("cargo::rerun-if-changed={}", script.display());
