@@ -1,6 +1,7 @@
 //! Environments: rows of `envs`, their aliases and distributions.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
@@ -40,7 +41,7 @@ pub struct EnvRow {
     /// Its state.
     pub state: State,
     /// What it was made for.
-    pub interpreter: Interpreter,
+    pub interpreter: Arc<Interpreter>,
     /// The lock's file.
     pub lock: LockDigest,
     /// Digest of its canonical manifest.
@@ -79,7 +80,7 @@ pub(super) fn env_of(fields: &mut Fields<'_, '_>) -> rusqlite::Result<EnvRow> {
         key: fields.parsed()?,
         name: fields.parsed()?,
         state: fields.word()?,
-        interpreter: fields.json()?,
+        interpreter: fields.text(interpreters::of_body)?,
         lock: fields.parsed()?,
         tree_digest: fields.parsed()?,
         bytes: fields.value::<i64>()?.cast_unsigned(),

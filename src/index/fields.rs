@@ -50,7 +50,8 @@ impl<'a, 'statement> Fields<'a, 'statement> {
         self.text(|text| serde_json::from_str(text))
     }
 
-    fn text<T, E: Display>(&mut self, read: impl FnOnce(&str) -> Result<T, E>) -> rusqlite::Result<T> {
+    /// The next column, a text, as something reads it.
+    pub fn text<T, E: Display>(&mut self, read: impl FnOnce(&str) -> Result<T, E>) -> rusqlite::Result<T> {
         let column = self.next;
         self.next += 1;
         let text = self.row.get_ref(column)?.as_str()?;

@@ -38,7 +38,7 @@ impl Store {
                     shared_by: shared.get(&bound.env.id).copied().unwrap_or(1),
                     pack: bound.pack.pack,
                     env: bound.env.key,
-                    version: bound.env.interpreter.identity.version,
+                    version: bound.env.interpreter.identity.version.clone(),
                     generation: bound.generation,
                     bytes: bound.env.bytes,
                     bound_at: bound.at,
@@ -68,14 +68,14 @@ impl Store {
         let history = bindings::history(db, bound.pack.id)?;
         let same = history.iter().rev().skip_while(|past| past.generation > bound.generation);
         let since = same.take_while(|past| past.answers == bound.answers).last().map_or(bound.at, |past| past.at);
-        let identity = bound.env.interpreter.identity;
+        let identity = &bound.env.interpreter.identity;
         Ok(Entry {
             interpreter: path.join("bin/python"),
             path,
             pack: bound.pack.pack,
             env: bound.env.key,
             runtime: identity.runtime,
-            version: identity.version,
+            version: identity.version.clone(),
             generation: bound.generation,
             distributions: envs::distributions(db, bound.env.id)?,
             answers_since: since,
@@ -160,7 +160,7 @@ impl Store {
             env: env.key,
             interpreter: path.join("bin/python"),
             path,
-            identity: env.interpreter.identity,
+            identity: env.interpreter.identity.clone(),
             state: env.state,
             tree_digest: env.tree_digest,
             bytes: env.bytes,

@@ -50,7 +50,7 @@ impl Store {
         if is_same && known.stamp != interpreter.stamp {
             let op = "recognise an interpreter";
             self.0.index.write(op, |tx| envs::set_interpreter(tx, env.id, interpreter).map_err(sql(op)))?;
-            env.interpreter = interpreter.clone();
+            env.interpreter = interpreter.clone().into();
         }
         Ok(())
     }

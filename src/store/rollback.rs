@@ -5,6 +5,7 @@
 //! that is kept for its generation, with the interpreter it was made for. What it is made of is not noted as what the
 //! declaration becomes: other packs that declare the same are not concerned.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Store;
@@ -69,7 +70,7 @@ enum Way {
     /// It stands, and its interpreter too.
     Stands(Box<EnvRow>),
     /// It is made again of its lock.
-    Again { lock: Lock, interpreter: Box<Interpreter>, outcome: Outcome, anew: Option<Anew> },
+    Again { lock: Lock, interpreter: Arc<Interpreter>, outcome: Outcome, anew: Option<Anew> },
 }
 
 impl Store {
@@ -142,7 +143,7 @@ impl Store {
         let lock = self.kept_lock_of(&target.lock, self.runtime(interpreter.identity.runtime)?)?;
         let plan = self.plan(&lock, &interpreter)?;
         let outcome = if plan.is_assembly() { Outcome::Assembled } else { Outcome::Built };
-        Ok(Way::Again { lock, interpreter: Box::new(interpreter), outcome, anew: env.map(|_| Anew::Assembled) })
+        Ok(Way::Again { lock, interpreter: interpreter.into(), outcome, anew: env.map(|_| Anew::Assembled) })
     }
 
     /// The interpreter a generation was made for: where it was, else wherever one of the same identity stands.
@@ -181,9 +182,9 @@ impl Store {
                 }
                 let runtime = self.runtime(env.interpreter.identity.runtime)?;
                 let lock = self.kept_lock_of(&env.lock, runtime)?;
-                (lock, env.interpreter.clone(), None)
+                (lock, Arc::clone(&env.interpreter), None)
             }
-            Way::Again { lock, interpreter, anew, .. } => (lock.clone(), interpreter.as_ref().clone(), *anew),
+            Way::Again { lock, interpreter, anew, .. } => (lock.clone(), Arc::clone(interpreter), *anew),
         };
         let settings = &self.0.settings.install;
         let progress = |what: &str| {
