@@ -92,8 +92,8 @@ fn at_most(bound: usize, world: &World, counted: &[String]) {
 fn exec_is_one_opening_one_query_one_lock() {
     let world = world();
     let Some(counted) = of_command(&world, &["exec", "pack", "--", "/bin/true"]) else { return };
-    // 4 for the standard descriptors and a signal, 5 for store.json, 5 for what may be done, 6 for the epoch, 1 for the room there is, 56 for SQLite and 1 for how long its log is, 8 for the
-    // lease and the interpreter, 20 for whether it and the index were looked at since the boot.
+    // 4 for the standard descriptors and a signal, 5 for store.json, 5 for what may be done, 6 for the epoch, 1 for the room there is, 56 for
+    // SQLite and 1 for how long its log is, 8 for the lease and the interpreter, 20 for whether it and the index were looked at since the boot.
     at_most(108, &world, &counted);
 }
 
