@@ -1,13 +1,31 @@
-//! What the standard library's runtime does before `main`, as far as the command needs it.
+//! What the standard library's runtime does before `main`, as far as the command needs it, and how the command becomes another program.
 //!
 //! `main.rs` does without that runtime: at each start it reads the process's memory map to place a guard below the stack, where the kernel has one
 //! already. A stack that overflows ends the process by SIGSEGV and with no word.
 
 use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::{io, stdio};
+
+/// Becomes a program, in the command's only thread; returns why it did not. What the command says of variables is done to this process's own:
+/// [`CommandExt::exec`] would copy each, sort them and copy them once more.
+pub fn become_program(command: &Command) -> std::io::Error {
+    for (name, value) in command.get_envs() {
+        // SAFETY: no other thread runs that could read variables meanwhile.
+        #[allow(unsafe_code)]
+        unsafe {
+            match value {
+                Some(value) => std::env::set_var(name, value),
+                None => std::env::remove_var(name),
+            }
+        }
+    }
+    Command::new(command.get_program()).args(command.get_args()).exec()
+}
 
 /// Closed standard descriptors lead to `/dev/null`, so that no file of the store gets their numbers and what is said with it. Where nobody reads
 /// what is written, that is an error and no signal; what is started gets the signal as ever (`std::process`).

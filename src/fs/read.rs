@@ -35,7 +35,8 @@ pub fn open(path: &Path) -> Result<File> {
 /// # Errors
 /// [`Error::Corrupt`] for one that is larger than `limit` bytes, of which no more is read.
 pub fn whole(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    // Most are small: one read, and one that finds the end.
+    let mut bytes = Vec::with_capacity(1 << 10);
     open(path)?.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     if bytes.len() as u64 > limit {
         let reason = format!("it is larger than {} KiB, which nothing writes there", limit >> 10);

@@ -1,13 +1,12 @@
 //! [`Environment`]: the process's environment variables, read once, so that what depends on them can be tried
 //! with any map.
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// Environment variables. An empty value counts as unset.
+/// Environment variables. An empty value counts as unset; of two of one name the first counts, as for getenv(3).
 #[derive(Debug, Clone, Default)]
-pub struct Environment(BTreeMap<OsString, OsString>);
+pub struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {
     /// The variables of this process.
@@ -17,7 +16,8 @@ impl Environment {
 
     /// A variable's value.
     pub fn value(&self, name: &str) -> Option<&OsStr> {
-        self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
     }
 
     /// The variables whose names begin with a text, by name; those that are no UTF-8 as far as they can be shown.
@@ -25,7 +25,9 @@ impl Environment {
         let set = self.0.iter().filter(|(_, value)| !value.is_empty());
         let shown =
             set.map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-        shown.filter(move |(name, _)| name.starts_with(text))
+        let mut shown: Vec<_> = shown.filter(|(name, _)| name.starts_with(text)).collect();
+        shown.sort();
+        shown.into_iter()
     }
 
     /// Whether a variable is set to something that does not mean no.
@@ -74,6 +76,7 @@ mod tests {
             assert_eq!(environment.flag("X"), expected, "{value}");
         }
         assert!(!Environment::default().flag("X"));
+        assert_eq!(Environment::from_iter([("X", "1"), ("X", "2")]).value("X"), Some(OsStr::new("1")));
     }
 
     #[test]

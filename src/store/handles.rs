@@ -23,6 +23,7 @@ use crate::pack::PackRef;
 
 /// How many handles a process keeps where nothing else is said.
 pub const HANDLES: usize = 512;
+/// A power of two.
 const SHARDS: usize = 64;
 /// How exactly last uses are recorded.
 const RESOLUTION: SignedDuration = SignedDuration::from_mins(5);
@@ -87,12 +88,13 @@ pub(super) struct Handles {
 }
 
 impl Handles {
-    /// Keeps at most so many.
+    /// Keeps at most so many. With none the shards take no memory to speak of.
     pub fn new(capacity: usize, now: Timestamp) -> Self {
+        let shards = if capacity == 0 { 1 } else { SHARDS };
         let uses = Uses { recorded_at: now, recorded_miss: 0, of_dropped: HashSet::new() };
         Self {
             hasher: DefaultHashBuilder::default(),
-            shards: std::iter::repeat_with(Shard::default).take(SHARDS).collect(),
+            shards: std::iter::repeat_with(Shard::default).take(shards).collect(),
             capacity,
             misses: AtomicU64::new(1),
             uses: Mutex::new(uses),
@@ -228,6 +230,6 @@ impl Handles {
 
     fn shard(&self, hash: u64) -> &Shard {
         // The table uses the low bits for places and the highest seven for tags.
-        &self.shards[usize::try_from(hash >> 32).unwrap_or(0) % SHARDS]
+        &self.shards[usize::try_from(hash >> 32).unwrap_or(0) & (self.shards.len() - 1)]
     }
 }

@@ -97,7 +97,7 @@ impl Builder {
         self
     }
 
-    /// Opens it for a process that asks a question or two and ends, or becomes another program: [`Index::open_to_ask`].
+    /// Opens it for a process that asks a question or two and ends, or becomes another program: [`Index::open_to_ask`], and no handles are kept.
     #[cfg(feature = "cli")]
     pub(crate) fn asks_once(mut self, asks_once: bool) -> Self {
         self.asks_once = asks_once;
@@ -183,7 +183,7 @@ impl Builder {
             index,
             counters: Counters::default(),
             observed: self.observed,
-            handles: Handles::new(self.handles, self.clock.now()),
+            handles: Handles::new(if self.asks_once { 0 } else { self.handles }, self.clock.now()),
             settings: self.settings,
             runtimes: self.runtimes,
             clock: self.clock,
@@ -232,12 +232,12 @@ fn access(layout: &Layout, store: &StoreFile, read_only: bool) -> Result<Access>
         return Err(Error::NotPermitted { what: "use the store".into(), reason });
     }
     // The write-ahead log of a store at rest is empty; with content in it only a shared opening sees the truth.
-    let at_rest = fs::metadata(&layout.index_files()[1]).map_or(true, |wal| wal.len() == 0);
-    Ok(match (may_write(layout)?, read_only || store.sealed) {
+    let at_rest = || fs::metadata(&layout.index_files()[1]).map_or(true, |wal| wal.len() == 0);
+    Ok(match (is_writable(root, &meta), read_only || store.sealed) {
         (true, false) => Access::Owner,
-        (_, true) if at_rest => Access::Immutable,
+        (_, true) if at_rest() => Access::Immutable,
         // A read-only filesystem: nobody writes, and shared memory cannot be made.
-        (false, _) if is_owner(&meta) && at_rest => Access::Immutable,
+        (false, _) if is_owner(&meta) && at_rest() => Access::Immutable,
         _ => Access::Reader,
     })
 }
@@ -246,7 +246,11 @@ fn access(layout: &Layout, store: &StoreFile, read_only: bool) -> Result<Access>
 pub(super) fn may_write(layout: &Layout) -> Result<bool> {
     let root = layout.root();
     let meta = fs::metadata(root).map_err(Error::io("stat", root))?;
-    Ok(is_owner(&meta) && nix::unistd::access(root, nix::unistd::AccessFlags::W_OK).is_ok())
+    Ok(is_writable(root, &meta))
+}
+
+fn is_writable(root: &Path, meta: &fs::Metadata) -> bool {
+    is_owner(meta) && nix::unistd::access(root, nix::unistd::AccessFlags::W_OK).is_ok()
 }
 
 fn is_owner(root: &fs::Metadata) -> bool {

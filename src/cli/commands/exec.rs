@@ -4,13 +4,12 @@
 //! configuration is read and no signal taken over on the way.
 
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::cli::args::Exec;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::{exit, open};
+use crate::cli::{exit, open, start};
 use crate::error::Error;
 use crate::settings::Settings;
 
@@ -27,7 +26,7 @@ pub fn run(context: &Context, args: &Exec) -> Outcome {
     // `bin` comes first in the PATH set here, which is also the one that execvp searches.
     handle.activate(&mut command, context.environment.value("PATH"));
     handle.leave_lease_open_for_exec().map_err(about)?;
-    let source = command.exec();
+    let source = start::become_program(&command);
     let code = code(&source);
     let failure = Failure::from(Error::Io { op: "run", path: program.into(), source }).about(&args.pack);
     context.out.failure(&if !handle.interpreter().exists() {
