@@ -21,24 +21,34 @@ pub enum Mode {
     Exclusive,
 }
 
-fn request(mode: Mode) -> libc::flock {
+/// Length 0: up to the end and whatever may be appended.
+fn request(mode: Mode, start: u64, length: u64) -> libc::flock {
     let kind = match mode {
         Mode::Shared => libc::F_RDLCK,
         Mode::Exclusive => libc::F_WRLCK,
     };
-    // Offset 0, length 0: the whole file, also what may be appended. The pid must be 0 for OFD locks.
+    // The pid must be 0 for OFD locks.
     libc::flock {
         l_type: libc::c_short::try_from(kind).unwrap_or_default(),
         l_whence: libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default(),
-        l_start: 0,
-        l_len: 0,
+        l_start: start.cast_signed(),
+        l_len: length.cast_signed(),
         l_pid: 0,
     }
 }
 
 /// Tries to lock a file. False: somebody holds a lock that excludes it.
 pub fn try_lock(file: &File, mode: Mode) -> Result<bool, Errno> {
-    match fcntl(file, FcntlArg::F_OFD_SETLK(&request(mode))) {
+    set(file, &request(mode, 0, 0))
+}
+
+/// Tries to lock one byte of a file, which need not be there.
+pub fn try_lock_byte(file: &File, at: u64, mode: Mode) -> Result<bool, Errno> {
+    set(file, &request(mode, at, 1))
+}
+
+fn set(file: &File, lock: &libc::flock) -> Result<bool, Errno> {
+    match fcntl(file, FcntlArg::F_OFD_SETLK(lock)) {
         Ok(_) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
         Err(errno) => Err(errno),

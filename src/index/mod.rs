@@ -31,6 +31,7 @@ mod file_control;
 pub mod interpreters;
 mod room;
 pub mod roots;
+mod still;
 
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -44,6 +45,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 pub use bindings::{Bound, Generation, NewBinding, PackRow};
 pub use collection::{Candidate, Retention};
 pub use envs::{EnvRow, NewEnv, State};
+use still::Still;
 
 use crate::cancel::Cancel;
 use crate::epoch::{Epoch, Slots};
@@ -102,8 +104,8 @@ pub struct Index {
 #[derive(Debug)]
 struct Inner {
     connection: Connection,
-    /// For a file that nobody changes: what `store.json` was, which says so.
-    immutable: Option<FileStamp>,
+    /// For a file that is read as one that nobody changes: why nobody does.
+    still: Option<Still>,
     /// The process that opened it.
     pid: u32,
     /// The rebuild of the index that it was opened after.
@@ -147,9 +149,10 @@ impl Index {
         Self::connect(layout, access, epoch, Memory::Own)
     }
 
-    /// [`Index::open`] for a process that asks a question or two and ends. What makes it cheaper to open makes it dearer to ask: unless another
-    /// process has the index open nothing is remembered from one question to the next. The first write opens it as ever. Not beside another
-    /// opening in one process: SQLite shares its memory among them, and none could write.
+    /// [`Index::open`] for a process that asks a question or two and ends. With an empty log nothing of it is opened, and nobody can move anything
+    /// from it into the database while this is open (`index::still`). With one that is not, what makes it cheaper to open makes it dearer to ask: unless
+    /// another process has the index open nothing is remembered from one question to the next. The first write opens it as ever, and so does
+    /// [`Index::stay_open`]. Not beside another opening in one process: SQLite shares its memory among them, and none could write.
     ///
     /// # Errors
     /// Those of [`Index::open`].
@@ -160,6 +163,12 @@ impl Index {
     fn connect(layout: &Layout, access: Access, epoch: Option<Epoch>, memory: Memory) -> Result<Self> {
         let inner = Inner::connect(layout, access, epoch.as_ref(), memory)?;
         Ok(Self { layout: layout.clone(), access, epoch, inner: Mutex::new(inner) })
+    }
+
+    /// Opens what was opened to ask as ever: before this process goes on for longer.
+    pub fn stay_open(&self) -> Result<()> {
+        let mut inner = self.lock();
+        if inner.only_reads { self.connect_again(&mut inner, self.shared()) } else { Ok(()) }
     }
 
     /// The counters that tell what changed. None: only the index itself tells.
@@ -258,20 +267,19 @@ impl Index {
 
     /// Opens the database again where another one stands at its path, where it was unsealed, and in a forked child.
     fn follow(&self, inner: &mut Inner) -> Result<()> {
+        let is_sealed = matches!(inner.still, Some(Still::Sealed(_)));
         if inner.pid != std::process::id() {
-            let access = if inner.immutable.is_some() { Access::Immutable } else { self.shared() };
-            return self.connect_again(inner, access);
+            return self.connect_again(inner, if is_sealed { Access::Immutable } else { self.shared() });
         }
-        if let Some(before) = inner.immutable {
-            if FileStamp::of(&self.layout.store_json()).is_ok_and(|now| now != before) {
-                // From now on it may change.
-                return self.connect_again(inner, Access::Reader);
+        let is_other = match &inner.still {
+            // From now on it may change.
+            Some(still) => !still.is(&self.layout),
+            None => {
+                let moved = file_control::has_moved(&inner.connection);
+                moved.map_err(|error| failure("be looked at", &self.layout.index_db(), error))?
             }
-            return Ok(());
-        }
-        let moved = file_control::has_moved(&inner.connection);
-        let moved = moved.map_err(|error| failure("be looked at", &self.layout.index_db(), error))?;
-        if moved || self.epoch.as_ref().is_some_and(|epoch| epoch.incarnation() != inner.incarnation) {
+        };
+        if is_other || self.epoch.as_ref().is_some_and(|epoch| epoch.incarnation() != inner.incarnation) {
             return self.connect_again(inner, self.shared());
         }
         Ok(())
@@ -285,8 +293,10 @@ impl Index {
     fn connect_again(&self, inner: &mut Inner, access: Access) -> Result<()> {
         // Until it is opened it is nobody's, so that the next query tries again.
         inner.pid = 0;
-        inner.immutable = inner.immutable.filter(|_| access == Access::Immutable);
         // First closed, then opened: SQLite shares what it knows of a file's locks among a process's connections.
+        if access != Access::Immutable {
+            inner.still = None;
+        }
         inner.connection =
             Connection::open_in_memory().map_err(|e| failure("be opened", &self.layout.index_db(), e))?;
         *inner = Inner::connect(&self.layout, access, self.epoch.as_ref(), Memory::Own)?;
@@ -302,15 +312,18 @@ impl Inner {
     fn connect(layout: &Layout, access: Access, epoch: Option<&Epoch>, memory: Memory) -> Result<Self> {
         // Asked before: a rebuild meanwhile is seen at the next query.
         let incarnation = epoch.map_or(0, Epoch::incarnation);
-        let immutable = match access {
-            Access::Immutable => FileStamp::of(&layout.store_json()).ok(),
-            Access::Owner | Access::Reader => None,
+        let still = match (access, memory) {
+            (Access::Immutable, _) => FileStamp::of(&layout.store_json()).ok().map(Still::Sealed),
+            // The epoch tells when another index takes this one's place.
+            (_, Memory::Shared) if epoch.is_some() => Still::lock(layout),
+            _ => None,
         };
         let [path, log, _] = layout.index_files();
-        let is_short = access != Access::Immutable && room::is_short(layout.root())?;
+        let is_short = access != Access::Immutable && still.is_none() && room::is_short(layout.root())?;
         let is_long = || access == Access::Owner && fs::metadata(&log).is_ok_and(|log| log.len() > LONG_LOG);
         let opened = |memory| connect(&path, access, memory);
         let (connection, memory) = match memory {
+            _ if matches!(still, Some(Still::Locked(_))) => (connect(&path, Access::Immutable, memory)?, memory),
             _ if is_short => (opened(Memory::Shared)?, Memory::Shared),
             Memory::Shared if access != Access::Immutable && !is_long() => match opened(Memory::Shared) {
                 // There may be none yet to share.
@@ -326,7 +339,7 @@ impl Inner {
             bindings::get_ready(&connection);
         }
         let only_reads = memory == Memory::Shared;
-        Ok(Self { connection, immutable, pid: std::process::id(), incarnation, only_reads, changed: None })
+        Ok(Self { connection, still, pid: std::process::id(), incarnation, only_reads, changed: None })
     }
 
     /// Where the changes of this connection are noted. Not inside a transaction.
@@ -366,15 +379,15 @@ fn connect(path: &Path, access: Access, memory: Memory) -> Result<Connection> {
     let open = || -> rusqlite::Result<(Connection, i64)> {
         let common = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let connection = match access {
+            Access::Immutable => {
+                Connection::open_with_flags(uri(path, "immutable=1"), common | OpenFlags::SQLITE_OPEN_READ_ONLY)?
+            }
             _ if memory == Memory::Shared => {
                 let uri = uri(path, "readonly_shm=1");
                 Connection::open_with_flags(uri, common | OpenFlags::SQLITE_OPEN_READ_ONLY)?
             }
             Access::Owner => Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_WRITE)?,
             Access::Reader => Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_ONLY)?,
-            Access::Immutable => {
-                Connection::open_with_flags(uri(path, "immutable=1"), common | OpenFlags::SQLITE_OPEN_READ_ONLY)?
-            }
         };
         // First of all: everything after this may meet a lock.
         connection.busy_timeout(BUSY)?;

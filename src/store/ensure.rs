@@ -212,6 +212,7 @@ impl Store {
             }
             None => {
                 self.require_owner("make an environment")?;
+                self.0.index.stay_open()?;
                 self.0.observed.tell(|observer| observer.build_started(pack));
                 let made = self.miss(&request, before.as_ref());
                 self.0.observed.tell(|observer| {
