@@ -22,6 +22,9 @@ valgrind --quiet --tool=callgrind --demangle=no --compress-strings=no --dump-bef
   printf 'SECTIONS {\n  .text.start : {\n    *(\n'
   sed -nE "s/^c?fn=(_R[^']*).*/\\1/p" "$dir"/calls.1 |
     sed -E 's/Cs[0-9A-Za-z]+_/Cs*_/g; s/B[0-9A-Za-z]{0,3}_/B*_/g; s/^/      .text*./' | LC_ALL=C sort -u
+  # SQLite's. What the compiler made of one is called as it, with something behind.
+  awk -F= '/^ob=/ { ours = $2 ~ /envstore$/ } /^fn=[A-Za-z]/ && ours { print $2 }' "$dir"/calls.1 |
+    sed -E "s/[.'].*//; s/.*/      .text.&\n      .text.&.*/" | LC_ALL=C sort -u
   printf '    )\n  }\n}\nINSERT BEFORE .text;\n'
 } >"$dir/start.ld"
 cp "$dir/start.ld" "$script"
