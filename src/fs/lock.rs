@@ -47,6 +47,13 @@ pub fn try_lock_byte(file: &File, at: u64, mode: Mode) -> Result<bool, Errno> {
     set(file, &request(mode, at, 1))
 }
 
+/// Whether nobody has locked a byte of a file, this process included.
+pub fn is_free_byte(file: &File, at: u64) -> Result<bool, Errno> {
+    let mut lock = request(Mode::Exclusive, at, 1);
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock))?;
+    Ok(i32::from(lock.l_type) == libc::F_UNLCK)
+}
+
 fn set(file: &File, lock: &libc::flock) -> Result<bool, Errno> {
     match fcntl(file, FcntlArg::F_OFD_SETLK(lock)) {
         Ok(_) => Ok(true),
@@ -82,6 +89,19 @@ mod tests {
         assert_eq!(try_lock(&b, Mode::Exclusive), Ok(false), "a duplicate keeps the lock");
         drop(kept);
         assert_eq!(try_lock(&b, Mode::Exclusive), Ok(true));
+    }
+
+    #[test]
+    fn bytes_are_locked_one_by_one() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("lock");
+        let (a, b) = (open(&path), open(&path));
+        assert_eq!(try_lock_byte(&a, 5, Mode::Shared), Ok(true));
+        assert_eq!((is_free_byte(&b, 5), is_free_byte(&b, 6)), (Ok(false), Ok(true)));
+        assert_eq!(try_lock_byte(&b, 5, Mode::Exclusive), Ok(false));
+        assert_eq!(try_lock_byte(&b, 6, Mode::Exclusive), Ok(true));
+        drop(a);
+        assert_eq!(is_free_byte(&File::open(&path).expect("opens"), 5), Ok(true));
     }
 
     #[test]

@@ -13,8 +13,8 @@
 //!
 //! # Durability
 //! `synchronous=FULL`: a commit is on disk when it returns. The log is truncated when the last user of a
-//! connection that wrote closes it, so that the next process need not read it; a long one that a killed writer left, when
-//! somebody who may write opens the index.
+//! connection that wrote closes it, so that the next process need not read it; one that a killed writer left, by whoever
+//! comes next (`index::log`).
 //!
 //! # Compatibility
 //! `user_version` is the schema's version. A newer one is refused; opening changes nothing.
@@ -29,6 +29,7 @@ pub mod failures;
 mod fields;
 mod file_control;
 pub mod interpreters;
+mod log;
 mod room;
 pub mod roots;
 mod still;
@@ -63,8 +64,6 @@ pub const SCHEMA: i64 = 1;
 /// 3.51.2 and older can corrupt a WAL database when a checkpoint races a commit.
 const OLDEST_SQLITE: i32 = 3_051_003;
 const BUSY: Duration = Duration::from_secs(30);
-/// From this size on a log is worth emptying at once: every process that opens the index while nobody else has it open reads all of it.
-const LONG_LOG: u64 = 128 << 10;
 
 /// How many pages a connection keeps that only looked things up. More are slower: each page that is kept anew takes memory that the process
 /// has to be given first, and every leaf of a large index is another one.
@@ -318,14 +317,16 @@ impl Inner {
             (_, Memory::Shared) if epoch.is_some() => Still::lock(layout),
             _ => None,
         };
-        let [path, log, _] = layout.index_files();
+        let [path, log_file, _] = layout.index_files();
         let is_short = access != Access::Immutable && still.is_none() && room::is_short(layout.root())?;
-        let is_long = || access == Access::Owner && fs::metadata(&log).is_ok_and(|log| log.len() > LONG_LOG);
+        // Who only asks is the first in its process to open it.
+        let is_left = || memory == Memory::Shared && log::is_left(layout);
+        let to_empty = access == Access::Owner && still.is_none() && (log::length(&log_file) > log::LONG || is_left());
+        let access = if matches!(still, Some(Still::Locked(_))) { Access::Immutable } else { access };
         let opened = |memory| connect(&path, access, memory);
         let (connection, memory) = match memory {
-            _ if matches!(still, Some(Still::Locked(_))) => (connect(&path, Access::Immutable, memory)?, memory),
             _ if is_short => (opened(Memory::Shared)?, Memory::Shared),
-            Memory::Shared if access != Access::Immutable && !is_long() => match opened(Memory::Shared) {
+            Memory::Shared if !to_empty => match opened(Memory::Shared) {
                 // There may be none yet to share.
                 Err(_) => (opened(Memory::Own)?, Memory::Own),
                 Ok(connection) => (connection, Memory::Shared),
@@ -333,8 +334,8 @@ impl Inner {
             _ => (opened(Memory::Own)?, Memory::Own),
         };
         if memory == Memory::Own {
-            if is_long() {
-                empty_log(&connection);
+            if to_empty {
+                log::empty(&connection);
             }
             bindings::get_ready(&connection);
         }
@@ -359,16 +360,9 @@ impl Drop for Index {
     fn drop(&mut self) {
         let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
         if inner.changed.is_some() && inner.pid == std::process::id() {
-            empty_log(&inner.connection);
+            log::empty(&inner.connection);
         }
     }
-}
-
-/// Empties the log into the database, and waits for nobody: while others read, a later one does it.
-fn empty_log(connection: &Connection) {
-    let _ = connection.busy_timeout(Duration::ZERO);
-    let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-    let _ = connection.busy_timeout(BUSY);
 }
 
 fn connect(path: &Path, access: Access, memory: Memory) -> Result<Connection> {
@@ -521,16 +515,16 @@ mod tests {
         let logged = || fs::metadata(&log).expect("a log").len();
         let open = |access| Index::open(&layout, access, None).expect("opens");
 
-        let text = "x".repeat(LONG_LOG as usize);
+        let text = "x".repeat(log::LONG as usize);
         let dead = open(Access::Owner);
         dead.write("be filled", |tx| collection::set_meta(tx, "long", &text).map_err(sql("be filled")))
             .expect("writes");
         // As one that was killed, it closes nothing.
         std::mem::forget(dead);
-        assert!(logged() > LONG_LOG);
+        assert!(logged() > log::LONG);
 
         assert_eq!(open(Access::Reader).meta("long").expect("reads").as_ref(), Some(&text));
-        assert!(logged() > LONG_LOG, "a reader writes nothing");
+        assert!(logged() > log::LONG, "a reader writes nothing");
         assert_eq!(open(Access::Owner).meta("long").expect("reads"), Some(text));
         assert_eq!(logged(), 0);
     }

@@ -4,9 +4,9 @@
 //! `WAL_READ_LOCK(0)` exclusive (sqlite.org/walformat.html, 2.3.1). While this process has that lock shared and the log is empty, everything that
 //! was committed is in the database, and nothing gets there. What others commit is in the log, which is not empty then until this lets go.
 
-use std::fs::{self, File};
-use std::path::Path;
+use std::fs::File;
 
+use super::log;
 use crate::fs::lock::{self, Mode};
 use crate::interpreter::FileStamp;
 use crate::layout::Layout;
@@ -27,7 +27,7 @@ impl Still {
     /// Keeps others from moving the log into the database. None where there is one to move, or nobody has made shared memory yet.
     pub fn lock(layout: &Layout) -> Option<Self> {
         let [_, log, memory] = layout.index_files();
-        if !is_empty(&log) {
+        if log::length(&log) > 0 {
             return None;
         }
         let file = File::open(memory).ok()?;
@@ -38,19 +38,17 @@ impl Still {
     pub fn is(&self, layout: &Layout) -> bool {
         match self {
             Self::Sealed(before) => FileStamp::of(&layout.store_json()).map_or(true, |now| now == *before),
-            Self::Locked(_) => is_empty(&layout.index_files()[1]),
+            Self::Locked(_) => log::length(&layout.index_files()[1]) == 0,
         }
     }
-}
-
-fn is_empty(log: &Path) -> bool {
-    fs::metadata(log).map_or(true, |log| log.len() == 0)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::process::{Child, Command};
+    use std::fs;
+    use std::path::Path;
+    use std::process::{Command, Stdio};
     use std::time::Duration;
 
     use super::*;
@@ -59,6 +57,8 @@ mod tests {
 
     /// Names an index to a process of these tests that writes to it.
     const WRITTEN: &str = "ENVSTORE_TEST_WRITTEN";
+    /// After each round it waits until nobody says anything more, and closes nothing, as one that is killed.
+    const KILLED: &str = "ENVSTORE_TEST_KILLED";
     const ROUNDS: usize = 120;
     /// A few pages.
     const FILLING: usize = 20_000;
@@ -87,11 +87,16 @@ mod tests {
     }
 
     /// A process of its own, as SQLite's locks are a process's: each round fills several pages, and closes what it opened.
-    fn writer(layout: &Layout, rounds: usize) -> Child {
+    fn writer(layout: &Layout, rounds: usize) -> Command {
         let mut writer = Command::new(std::env::current_exe().expect("this binary"));
         writer.args(["--exact", "index::still::tests::writes", "--ignored"]);
         writer.env(WRITTEN, layout.root()).env("ROUNDS", rounds.to_string());
-        writer.stdout(std::process::Stdio::null()).spawn().expect("starts")
+        writer.stdin(Stdio::null()).stdout(Stdio::null());
+        writer
+    }
+
+    fn run(mut writer: Command) {
+        assert!(writer.status().expect("starts").success());
     }
 
     #[test]
@@ -110,6 +115,10 @@ mod tests {
                     .map_err(sql("fill"))
             });
             write.expect("writes");
+            if std::env::var_os(KILLED).is_some() {
+                std::io::stdin().lines().for_each(drop);
+                std::mem::forget(index);
+            }
         }
     }
 
@@ -126,14 +135,14 @@ mod tests {
         let still = Still::lock(&layout).expect("an empty log");
         let before = fs::read(&database).expect("reads");
 
-        assert!(writer(&layout, 3).wait().expect("ends").success());
+        run(writer(&layout, 3));
         assert!(!still.is(&layout));
         assert!(logged() > 0);
         assert!(fs::read(&database).expect("reads") == before, "it is as it was");
         assert!(Still::lock(&layout).is_none(), "there is something in the log");
 
         drop(still);
-        assert!(writer(&layout, 1).wait().expect("ends").success());
+        run(writer(&layout, 1));
         assert_eq!(logged(), 0, "whoever comes next empties it");
         assert!(Still::lock(&layout).is_some());
     }
@@ -145,25 +154,46 @@ mod tests {
         let asks = to_ask(&layout);
         assert_eq!(last(&asks), 0);
         assert!(is_locked(&asks));
-        assert!(writer(&layout, 2).wait().expect("ends").success());
+        run(writer(&layout, 2));
         assert_eq!(last(&asks), 2);
         assert!(!is_locked(&asks));
         drop(asks);
 
-        assert!(writer(&layout, 1).wait().expect("ends").success());
+        run(writer(&layout, 1));
         let stays = to_ask(&layout);
         assert!(is_locked(&stays));
         stays.stay_open().expect("opens again");
         assert!(!is_locked(&stays));
-        assert!(writer(&layout, 3).wait().expect("ends").success());
+        run(writer(&layout, 3));
         assert_eq!(last(&stays), 3);
         assert_eq!(fs::metadata(&log).expect("a log").len(), 0, "the writer could empty it");
     }
 
     #[test]
+    fn what_a_writer_left_that_was_killed_is_emptied_by_the_next_that_may_write() {
+        let (_dir, layout) = index();
+        let [_, log, _] = layout.index_files();
+        let logged = || fs::metadata(&log).expect("a log").len();
+        let mut living = writer(&layout, 1).env(KILLED, "1").stdin(Stdio::piped()).spawn().expect("starts");
+        while last(&to_ask(&layout)) == 0 {
+            assert!(living.try_wait().expect("waits").is_none(), "it ends when it is told to");
+        }
+        assert!(logged() > 0, "it is its own business while it lives");
+
+        drop(living.stdin.take());
+        assert!(living.wait().expect("ends").success());
+        let reader = Index::open_to_ask(&layout, Access::Reader, epoch(&layout)).expect("opens");
+        assert_eq!(last(&reader), 1);
+        drop(reader);
+        assert!(logged() > 0, "a reader writes nothing");
+        assert_eq!(last(&to_ask(&layout)), 1);
+        assert_eq!(logged(), 0);
+    }
+
+    #[test]
     fn who_only_asks_never_sees_half_of_a_transaction() {
         let (_dir, layout) = index();
-        let mut writer = writer(&layout, ROUNDS);
+        let mut writer = writer(&layout, ROUNDS).spawn().expect("starts");
         let (mut asked_locked, mut newest) = (0, 0);
         loop {
             let is_over = writer.try_wait().expect("waits").is_some();
