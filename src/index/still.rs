@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
     use crate::epoch::Epoch;
-    use crate::index::{Access, Index, collection, sql};
+    use crate::index::{Access, Index, collection, set_aside, sql};
 
     /// Names an index to a process of these tests that writes to it.
     const WRITTEN: &str = "ENVSTORE_TEST_WRITTEN";
@@ -167,6 +167,22 @@ mod tests {
         run(writer(&layout, 3));
         assert_eq!(last(&stays), 3);
         assert_eq!(fs::metadata(&log).expect("a log").len(), 0, "the writer could empty it");
+    }
+
+    #[test]
+    fn who_only_asks_asks_the_index_that_took_the_place_of_another() {
+        let (_dir, layout) = index();
+        run(writer(&layout, 1));
+        let asks = to_ask(&layout);
+        assert_eq!(last(&asks), 1);
+        assert!(is_locked(&asks));
+
+        let epoch = epoch(&layout).expect("counters");
+        let rebuild = epoch.begin_rebuild();
+        set_aside(&layout, &layout.root().join("aside")).expect("moves");
+        Index::create(&layout, 0o640).expect("creates");
+        rebuild.settle();
+        assert_eq!(last(&asks), 0);
     }
 
     #[test]
