@@ -39,6 +39,8 @@ pub const TARGETS: &[Target] = &[
     ("pin", pin),
     ("store_json", store_json),
     #[cfg(feature = "cli")]
+    ("answers", answers),
+    #[cfg(feature = "cli")]
     ("config", config),
     ("record", record),
     ("entry_points", entry_points),
@@ -128,6 +130,16 @@ pub fn store_json(bytes: &[u8]) {
     let text = serde_json::to_vec(&file).expect("it can be written");
     let again = StoreFile::decode(&text, root).expect("what was written can be read");
     assert_eq!(format!("{again:?}"), format!("{file:?}"));
+}
+
+/// An answer that was kept.
+#[cfg(feature = "cli")]
+pub fn answers(bytes: &[u8]) {
+    use crate::answers::Answer;
+    let Ok(answer) = serde_json::from_slice::<Answer>(bytes) else { return };
+    let text = serde_json::to_string(&answer).expect("it can be written");
+    assert!(!text.contains('\n'), "one line: {text}");
+    assert_eq!(serde_json::from_str::<Answer>(&text).expect("what was written can be read"), answer);
 }
 
 /// A configuration.

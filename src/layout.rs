@@ -139,6 +139,11 @@ impl Layout {
         self.root.join("epoch")
     }
 
+    /// What commands that ask once were answered.
+    pub fn answers(&self) -> PathBuf {
+        self.root.join("answers")
+    }
+
     /// One of [`DIRECTORIES`].
     pub fn dir(&self, name: &str) -> PathBuf {
         debug_assert!(DIRECTORIES.iter().any(|(known, _)| *known == name), "{name}");

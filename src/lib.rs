@@ -64,6 +64,8 @@
 //! `manifest` and `index` in it, and `collect`, at level `debug`; `resolve` (`pack`), where the index has to be asked, at level `trace`. A
 //! resolve that is a hit has none.
 
+#[cfg(feature = "cli")]
+mod answers;
 #[cfg(feature = "tokio")]
 pub mod async_store;
 #[doc(hidden)]

@@ -66,7 +66,7 @@ If it fails the pack keeps the environment it had (outcome `kept`), and the exit
 
 /// `resolve --help`, above.
 pub const RESOLVE: &str = "\
-Prints the path of the interpreter of a pack's environment. It locks nothing, builds nothing, writes nothing and needs no \
+Prints the path of the interpreter of a pack's environment. It locks nothing, builds nothing, changes no pack and needs no \
 network.
 
 The path stays good while the pack is bound to the environment and for the time generations are retained. `exec` also \

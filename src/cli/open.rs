@@ -11,6 +11,7 @@ use crate::pack::PackRef;
 use crate::runtime::python::{Python, venv};
 use crate::settings::Settings;
 use crate::spec::Spec;
+use crate::store::ask::{Answered, Asked};
 use crate::store::report::Ensured;
 use crate::store::{Builder, Ensure, EnsureError, ShareWith};
 pub use crate::store::{Gc, Rollback, Store};
@@ -47,6 +48,17 @@ pub fn open(context: &Context, settings: Settings) -> Result<Store, Failure> {
     opened(context, builder(context, settings)?)
 }
 
+/// The environment of a pack, for a command that asks this and nothing else.
+pub fn ask(context: &Context, pack: &PackRef) -> Result<Answered, Failure> {
+    match builder(context, Settings::default())?.ask(pack)? {
+        Asked::Known(store_id, answered) => {
+            context.out.set_store(&store_id);
+            Ok(answered)
+        }
+        Asked::Open(store) => Ok(announced(context, store).answer(pack)?),
+    }
+}
+
 /// Opens the store for a command that most often asks one question.
 pub fn open_to_ask(context: &Context, settings: Settings) -> Result<Store, Failure> {
     opened(context, builder(context, settings)?.asks_once(true))
@@ -74,7 +86,11 @@ fn builder(context: &Context, settings: Settings) -> Result<Builder, Failure> {
 }
 
 fn opened(context: &Context, builder: Builder) -> Result<Store, Failure> {
-    let store = builder.open()?;
+    Ok(announced(context, builder.open()?))
+}
+
+/// Tells of a store that was opened.
+fn announced(context: &Context, store: Store) -> Store {
     context.out.set_store(store.id());
     if let Some(recovered) = store.recovered() {
         context.out.warn(&format!(
@@ -82,7 +98,7 @@ fn opened(context: &Context, builder: Builder) -> Result<Store, Failure> {
             recovered.packs, recovered.environments
         ));
     }
-    Ok(store)
+    store
 }
 
 /// Ensures a pack: by a declaration, or by the recorded one.

@@ -41,6 +41,11 @@ impl Slot {
         Self(u16::from_le_bytes([*low, *high]) % 1024)
     }
 
+    /// Its number, below [`SLOTS`].
+    pub fn number(self) -> usize {
+        self.0.into()
+    }
+
     fn all() -> impl Iterator<Item = Self> {
         (0..1024).map(Self)
     }
@@ -87,7 +92,7 @@ impl Epoch {
     /// A slot's counter. No system call.
     #[inline]
     pub fn counter(&self, slot: Slot) -> u64 {
-        let counter = self.0.counter(slot.0.into()).load(Ordering::Relaxed);
+        let counter = self.0.counter(slot.number()).load(Ordering::Relaxed);
         // Relaxed is what a page mapped for reading allows; the fence makes it an acquire.
         fence(Ordering::Acquire);
         counter
@@ -115,7 +120,7 @@ impl Epoch {
     fn make_odd(&self, wanted: impl Fn(Slot, u64) -> bool) -> Change<'_> {
         let mut begun = Vec::new();
         for slot in Slot::all() {
-            let counter = self.0.counter(slot.0.into());
+            let counter = self.0.counter(slot.number());
             let old = counter.load(Ordering::SeqCst);
             if wanted(slot, old) {
                 let mine = next_odd(old);
@@ -140,7 +145,7 @@ impl Change<'_> {
     /// The change is committed or rolled back, for certain: readers may keep answers again.
     pub fn settle(self) {
         for (slot, mine) in self.begun {
-            settle(self.epoch.0.counter(slot.0.into()), mine);
+            settle(self.epoch.0.counter(slot.number()), mine);
         }
     }
 }

@@ -31,6 +31,11 @@ pub struct Bound {
 }
 
 impl Bound {
+    /// Whether it answers another declaration than the last one given.
+    pub fn is_stale(&self) -> bool {
+        self.answers != self.pack.spec
+    }
+
     /// Whether another answer for the same pack says the same.
     pub fn is_same(&self, other: &Self) -> bool {
         let binding = |b: &Self| (b.generation, b.answers, b.cause, b.at, b.env.id, b.env.state);

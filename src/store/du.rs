@@ -108,7 +108,7 @@ impl Store {
                 "logs" => &mut kind.logs,
                 "staging" | "trash" => &mut kind.staging,
                 "quarantine" => &mut kind.quarantine,
-                name if name == "epoch" || name.starts_with("index.db") => &mut kind.index,
+                name if name == "epoch" || name == "answers" || name.starts_with("index.db") => &mut kind.index,
                 _ => &mut kind.other,
             } += weight.files;
         }

@@ -1,11 +1,13 @@
 //! [`Store`]: packs, their bindings and the environments they share.
 //!
-//! One verb a file: [`open`], [`ensure`], [`make`], [`build`], [`bind`], [`resolve`], [`remove`], [`gc`] (which
+//! One verb a file: [`open`], [`ensure`], [`make`], [`build`], [`bind`], [`resolve`], `ask`, [`remove`], [`gc`] (which
 //! condemns and [`sweep`]s), [`reindex`], [`inspect`], [`logs`], [`export`], [`checkout`],
 //! [`history`], [`rollback`], [`observer`], [`doctor`], `seal`, [`verify`] (which repairs too). The store alone knows both names on disk and the
 //! index; what is below it knows one of the two.
 
 mod after_boot;
+#[cfg(feature = "cli")]
+pub(crate) mod ask;
 mod assemble;
 mod ballast;
 pub mod bind;

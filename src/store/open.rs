@@ -141,12 +141,13 @@ impl Builder {
     /// # Errors
     /// [`Error::NoStore`], [`Error::UnsupportedFormat`], [`Error::NotPermitted`] for a root that others may write to,
     /// [`Error::UnsupportedFilesystem`] at creation.
-    pub fn open(mut self) -> Result<Store> {
-        if let Some(callback) = &self.credentials {
-            for index in self.settings.indexes.iter_mut().filter(|index| index.credentials.is_none()) {
-                index.credentials = Some(CredentialSource::Callback(callback.clone()));
-            }
-        }
+    pub fn open(self) -> Result<Store> {
+        let found = self.find()?;
+        self.open_found(found)
+    }
+
+    /// Finds the store, or creates it.
+    pub(super) fn find(&self) -> Result<Found> {
         let root = std::path::absolute(&self.root).map_err(Error::io("make absolute", &self.root))?;
         let layout = Layout::new(&root);
         let store = match StoreFile::read(&layout)? {
@@ -158,9 +159,21 @@ impl Builder {
             None => return Err(Error::NoStore { path: root }),
         };
         let access = access(&layout, &store, self.read_only)?;
+        let epoch = epoch(&layout, access, &store.id)?;
+        let boot = if access == Access::Immutable { None } else { self.clock.boot() };
+        Ok(Found { layout, store, access, epoch, boot })
+    }
+
+    pub(super) fn open_found(mut self, found: Found) -> Result<Store> {
+        let Found { layout, store, access, epoch: found_epoch, boot } = found;
+        if let Some(callback) = &self.credentials {
+            for index in self.settings.indexes.iter_mut().filter(|index| index.credentials.is_none()) {
+                index.credentials = Some(CredentialSource::Callback(callback.clone()));
+            }
+        }
         let mut recovered = None;
         let open = if self.asks_once { Index::open_to_ask } else { Index::open };
-        let index = match open(&layout, access, epoch(&layout, access, &store.id)?) {
+        let index = match open(&layout, access, found_epoch) {
             Err(Error::Corrupt { reason, .. }) if access == Access::Owner => {
                 tracing::warn!(%reason, "the index cannot be used and is rebuilt");
                 let epoch = || epoch(&layout, access, &store.id);
@@ -170,7 +183,7 @@ impl Builder {
             }
             opened => opened?,
         };
-        let boot = if access == Access::Owner { self.clock.boot() } else { None };
+        let boot = boot.filter(|_| access == Access::Owner);
         if let Some(boot) = boot.as_ref().filter(|_| recovered.is_none()) {
             recovered = after_boot::check_index(&index, &layout, boot, self.clock.as_ref(), &self.runtimes)?;
         }
@@ -195,6 +208,17 @@ impl Builder {
     }
 }
 
+/// A store before its index is opened.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub layout: Layout,
+    pub store: StoreFile,
+    pub access: Access,
+    pub epoch: Option<Epoch>,
+    /// The boot in which this process runs. None: nothing is written here, or it cannot be told.
+    pub boot: Option<String>,
+}
+
 impl Store {
     /// Something in a directory that keeps a store from being created there.
     #[cfg(feature = "worker")]
@@ -214,6 +238,8 @@ fn epoch(layout: &Layout, access: Access, store_id: &str) -> Result<Option<Epoch
             if let Some(epoch) = Epoch::open(&path, store_id, true)? {
                 return Ok(Some(epoch));
             }
+            // They hold for counters that are gone.
+            let _ = fs::remove_file(layout.answers());
             Epoch::create(&layout.dir("staging"), &path, store_id)?;
             Epoch::open(&path, store_id, true)
         }
@@ -296,7 +322,7 @@ fn stranger(layout: &Layout) -> Result<Option<String>> {
             && name != BALLAST
             && !DIRECTORIES.iter().any(|(d, _)| d == name)
             && !name.starts_with("index.db")
-            && layout.epoch().file_name().is_none_or(|epoch| epoch != name.as_str())
+            && [layout.epoch(), layout.answers()].iter().all(|file| !file.ends_with(name))
             && !name.starts_with(".probe")
     }))
 }
@@ -315,7 +341,7 @@ fn populate(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result
     let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# What envstore can fetch again (bford.info/cachedir).\n";
     durable::write(&layout.dir("staging"), &layout.dir("cache").join("CACHEDIR.TAG"), tag.as_bytes(), 0o644)?;
     // What an attempt that was killed left of an index.
-    for file in layout.index_files().into_iter().chain([layout.epoch()]) {
+    for file in layout.index_files().into_iter().chain([layout.epoch(), layout.answers()]) {
         let _ = fs::remove_file(file);
     }
     Index::create(layout, 0o644)?;

@@ -42,7 +42,7 @@ struct Held {
 impl EnvHandle {
     /// The interpreter to start: `bin/python` of the environment.
     pub fn interpreter(&self) -> PathBuf {
-        self.0.path.join("bin/python")
+        interpreter(&self.0.path)
     }
 
     /// The environment's directory.
@@ -106,7 +106,7 @@ impl EnvHandle {
             interpreter: self.interpreter(),
             generation: bound.generation,
             cause: bound.cause,
-            stale: bound.answers != bound.pack.spec,
+            stale: bound.is_stale(),
             interpreter_changed: self.0.interpreter_changed,
         }
     }
@@ -114,16 +114,7 @@ impl EnvHandle {
     /// Sets the variables of an activated environment on a command, and drops those that would change what
     /// Python sees. `path` is the caller's `PATH`.
     pub fn activate(&self, command: &mut Command, path: Option<&OsStr>) {
-        let mut dirs = vec![self.0.path.join("bin")];
-        dirs.extend(path.map(std::env::split_paths).into_iter().flatten());
-        // Fails only for a directory with a colon in its name, which came from no PATH.
-        if let Ok(joined) = std::env::join_paths(dirs) {
-            command.env("PATH", joined);
-        }
-        command.env("VIRTUAL_ENV", &self.0.path).env("ENVSTORE_ENV", &self.0.path).env("PYTHONDONTWRITEBYTECODE", "1");
-        for name in DROPPED {
-            command.env_remove(name);
-        }
+        activate(&self.0.path, command, path);
     }
 
     /// A command that runs a script with the environment's interpreter, with the variables of an activated environment and a lease that it
@@ -152,6 +143,34 @@ impl EnvHandle {
     /// Leaves the lease open for a process that becomes its action by `execve`.
     pub fn leave_lease_open_for_exec(&self) -> Result<()> {
         self.0.lease.leave_open_for_exec()
+    }
+
+    /// Its lease alone.
+    ///
+    /// # Errors
+    /// If it is shared and cannot be taken once more.
+    #[cfg(feature = "cli")]
+    pub(super) fn into_lease(self) -> Result<Lease> {
+        Arc::try_unwrap(self.0).map_or_else(|shared| shared.lease.reopen(), |held| Ok(held.lease))
+    }
+}
+
+/// The interpreter of an environment.
+pub(super) fn interpreter(env: &Path) -> PathBuf {
+    env.join("bin/python")
+}
+
+/// [`EnvHandle::activate`] of an environment's directory.
+pub(super) fn activate(env: &Path, command: &mut Command, path: Option<&OsStr>) {
+    let mut dirs = vec![env.join("bin")];
+    dirs.extend(path.map(std::env::split_paths).into_iter().flatten());
+    // Fails only for a directory with a colon in its name, which came from no PATH.
+    if let Ok(joined) = std::env::join_paths(dirs) {
+        command.env("PATH", joined);
+    }
+    command.env("VIRTUAL_ENV", env).env("ENVSTORE_ENV", env).env("PYTHONDONTWRITEBYTECODE", "1");
+    for name in DROPPED {
+        command.env_remove(name);
     }
 }
 

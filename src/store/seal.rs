@@ -4,6 +4,7 @@
 //! `store.json` says so the log is emptied into the database, and nothing is under way; a process that was open before finds out at its next
 //! write, and one that was open while it was sealed at its next read after `unseal`.
 
+use std::fs;
 use std::path::PathBuf;
 
 use super::report::Sealing;
@@ -32,6 +33,8 @@ impl Store {
             .collect::<Result<Vec<_>>>()?;
         let _index = reindex::exclusive(layout)?;
         self.0.index.checkpoint()?;
+        // Of no use to anybody from here on.
+        let _ = fs::remove_file(layout.answers());
         durable::sync_filesystem(self.root())?;
         StoreFile { sealed: true, ..self.store_file()? }.write(layout)?;
         Ok(sealed(true))

@@ -38,6 +38,11 @@ fn truth(root: &Path) -> PathBuf {
     store.resolve(&pack("pack")).expect("bound").path().to_owned()
 }
 
+/// What a command answers, which may know it of the command before.
+fn asked(world: &World) -> PathBuf {
+    world.json(["resolve", "pack"])["path"].as_str().expect("a path").into()
+}
+
 /// A process that runs one of the tests below that wait for commands.
 fn helper(test: &str, root: &Path) -> Child {
     Command::new(std::env::current_exe().expect("this binary"))
@@ -101,6 +106,52 @@ fn a_binding_another_process_changed_is_seen_by_the_very_next_resolve() {
 }
 
 #[test]
+fn a_binding_another_process_changed_is_seen_by_the_very_next_command() {
+    let world = two_generations();
+    let mut writer = helper("fresh::switches_generations_when_told", &world.store());
+    let mut commands = writer.stdin.take().expect("piped");
+    let mut answers = BufReader::new(writer.stdout.take().expect("piped")).lines().map(|line| line.expect("a line"));
+    answers.find(|line| line == "ready").expect("the writer is ready");
+    let generation = |name: &str| world.json(["resolve", name])["generation"].as_u64().expect("a number");
+    for round in 0..100 {
+        let bound = round % 2 + 1;
+        writeln!(commands, "{bound}").expect("told");
+        assert_eq!(answers.next().as_deref(), Some("done"));
+        // Of the index, of what the one before kept, and of the index again where that stands in one page with the other pack's.
+        assert_eq!(
+            [generation("pack"), generation("pack"), generation("neighbour")],
+            [bound, bound, 1],
+            "round {round}"
+        );
+    }
+    drop(commands);
+    assert!(writer.wait().expect("ends").success());
+    assert_eq!(generation("pack"), 2);
+}
+
+/// Commands that ask while others change what they are answered, each told of at once.
+#[test]
+fn who_asks_beside_writers_is_never_answered_what_was_before() {
+    let world = two_generations();
+    std::thread::scope(|scope| {
+        let asks = || {
+            let generation = |_| world.json(["resolve", "pack"])["generation"].as_u64().expect("a number");
+            (0..60).map(generation).collect::<Vec<u64>>()
+        };
+        let askers = [scope.spawn(asks), scope.spawn(asks)];
+        for to in ["1", "2"].into_iter().cycle().take(16) {
+            let rolled = world.json(["rollback", "pack", "--to", to])["generation"].clone();
+            assert_eq!(world.json(["resolve", "pack"])["generation"], rolled);
+        }
+        for asker in askers {
+            let answers = asker.join().expect("ends");
+            assert!(answers.is_sorted(), "a generation came back: {answers:?}");
+            assert!(answers.last() > Some(&2), "nothing was changed meanwhile");
+        }
+    });
+}
+
+#[test]
 fn a_writer_that_dies_or_fails_at_any_point_leaves_no_stale_answer() {
     let world = two_generations();
     let store = Store::builder(world.store()).open().expect("opens");
@@ -120,11 +171,13 @@ fn a_writer_that_dies_or_fails_at_any_point_leaves_no_stale_answer() {
             assert_eq!(ran(back().output().expect("runs")).code, 0);
             let before = store.resolve(&pack("pack")).expect("bound");
             assert_eq!(before.path(), truth(&world.store()), "undisturbed");
+            assert_eq!(before.path(), asked(&world), "undisturbed");
             let disturbed = rollback().env("ENVSTORE_FAILPOINT", format!("{action}@{nth}")).output().expect("runs");
             let what = format!("{action} at {nth}, `{point}`: {}", ran(disturbed).code);
             for again in 0..3 {
                 let now = store.resolve(&pack("pack")).expect("bound");
                 assert_eq!(now.path(), truth(&world.store()), "{what}, {again}");
+                assert_eq!(now.path(), asked(&world), "{what}, {again}");
                 moved += usize::from(now.path() != before.path());
             }
         }
@@ -137,7 +190,8 @@ fn a_rebuilt_index_is_seen_by_the_very_next_resolve() {
     let world = two_generations();
     let store = Store::builder(world.store()).open().expect("opens");
     let resolved = || store.resolve(&pack("pack")).expect("bound").generation();
-    assert_eq!(resolved(), 2);
+    let command = || world.json(["resolve", "pack"])["generation"].as_u64().expect("a number");
+    assert_eq!((resolved(), command()), (2, 2));
     // The same files, but for what the rebuild is told of this pack.
     let file = Layout::new(world.store()).binding(&pack("pack"));
     let mut binding: serde_json::Value = serde_json::from_slice(&fs::read(&file).expect("reads")).expect("JSON");
@@ -145,7 +199,7 @@ fn a_rebuilt_index_is_seen_by_the_very_next_resolve() {
     fs::remove_file(&file).expect("removes");
     fs::write(&file, binding.to_string()).expect("writes");
     world.ok(["reindex"]);
-    assert_eq!(resolved(), 1);
+    assert_eq!((resolved(), command()), (1, 1));
     world.ok(["ensure", "pack", "--with", "alpha==2.0"]);
     assert_eq!(resolved(), 3);
 }

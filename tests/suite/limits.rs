@@ -26,11 +26,11 @@ fn goes_on(world: &World, what: &str) {
     assert_eq!(verified.code, 0, "{what}: {verified:#?}");
 }
 
-/// A command with at most so many open files.
-fn with_descriptors(world: &World, limit: u32, args: &[&str]) -> Ran {
+/// A command with a limit as prlimit(1) spells it.
+fn with_limit(world: &World, limit: &str, args: &[&str]) -> Ran {
     let plain = world.command(args);
     let mut command = Command::new("prlimit");
-    command.arg(format!("--nofile={limit}:{limit}")).arg(plain.get_program()).args(plain.get_args()).env_clear();
+    command.arg(limit).arg(plain.get_program()).args(plain.get_args()).env_clear();
     command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     ran(command.current_dir(world.path()).output().expect("prlimit starts"))
 }
@@ -50,7 +50,7 @@ fn descriptors_that_run_out_are_told_of_and_harm_nothing() {
             &["reindex"],
             &["remove", "other"],
         ] {
-            let done = with_descriptors(&world, limit, args);
+            let done = with_limit(&world, &format!("--nofile={limit}:{limit}"), args);
             // Without descriptors the loader itself fails, with 127. Never a bug (70), never a signal; not found (5) after a failed ensure.
             assert!([0, 1, 3, 4, 5, 6, 127].contains(&done.code), "{limit} {args:?}: {done:#?}");
             told += u32::from(done.code != 0 && done.stderr.contains("Too many open files"));
@@ -58,6 +58,18 @@ fn descriptors_that_run_out_are_told_of_and_harm_nothing() {
     }
     assert!(told > 0, "some limit is too low");
     goes_on(&world, "after all limits");
+}
+
+#[test]
+fn who_may_not_make_files_longer_is_answered_all_the_same() {
+    let world = world();
+    world.ok(["ensure", "pack", "--with", "alpha"]);
+    for _ in 0..2 {
+        let done = with_limit(&world, "--fsize=1024:1024", &["exec", "pack", "--", "python", "-c", "print(1)"]);
+        assert_eq!((done.code, done.stdout.is_empty()), (0, false), "{done:#?}");
+    }
+    assert!(!world.store().join("answers").exists(), "nothing is kept where that would end the process");
+    goes_on(&world, "without a limit");
 }
 
 #[test]

@@ -30,7 +30,10 @@ fn a_sealed_store_answers_and_refuses_and_nothing_in_it_moves() {
     world.ok(["ensure", "pack", "--with", "alpha"]);
     world.ok(["ensure", "pack", "--with", "beta"]);
     let interpreter = world.ok(["resolve", "pack"]);
+    let answers = world.store().join("answers");
+    assert!(answers.exists());
     assert_eq!(world.json(["seal"])["changed"], true);
+    assert!(!answers.exists());
     assert_eq!(world.json(["seal"])["changed"], false);
     let before = traces(&world);
     assert_eq!(world.ok(["resolve", "pack"]), interpreter);

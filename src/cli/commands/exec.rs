@@ -11,25 +11,23 @@ use crate::cli::context::Context;
 use crate::cli::failure::{Failure, Outcome};
 use crate::cli::{exit, open, start};
 use crate::error::Error;
-use crate::settings::Settings;
 
 /// Runs `exec`; returns only if it failed.
 pub fn run(context: &Context, args: &Exec) -> Outcome {
     let about = |error: Error| Failure::from(error).about(&args.pack);
-    let store = open::open_to_ask(context, Settings::default()).map_err(|failure| failure.about(&args.pack))?;
-    let handle = store.resolve(&args.pack).map_err(about)?;
+    let answered = open::ask(context, &args.pack).map_err(|failure| failure.about(&args.pack))?;
     let Some((program, rest)) = args.command.split_first() else {
         return Err(Failure::usage("no command was given"));
     };
     let mut command = Command::new(program);
     command.args(rest);
     // `bin` comes first in the PATH set here, which is also the one that execvp searches.
-    handle.activate(&mut command, context.environment.value("PATH"));
-    handle.leave_lease_open_for_exec().map_err(about)?;
+    answered.activate(&mut command, context.environment.value("PATH"));
+    answered.leave_lease_open_for_exec().map_err(about)?;
     let source = start::become_program(&command);
     let code = code(&source);
     let failure = Failure::from(Error::Io { op: "run", path: program.into(), source }).about(&args.pack);
-    context.out.failure(&if !handle.interpreter().exists() {
+    context.out.failure(&if !answered.resolved.interpreter.exists() {
         failure.hint(format!(
             "the interpreter that the environment leads to is gone; `envstore ensure {}` finds another",
             args.pack

@@ -3,14 +3,12 @@
 use super::path_line;
 use crate::cli::args::Resolve;
 use crate::cli::context::Context;
-use crate::cli::failure::{Failure, Outcome};
+use crate::cli::failure::Outcome;
 use crate::cli::{exit, open, output};
-use crate::settings::Settings;
 
 /// Runs `resolve`.
 pub fn run(context: &Context, args: &Resolve) -> Outcome {
-    let store = open::open_to_ask(context, Settings::default()).map_err(|failure| failure.about(&args.pack))?;
-    let resolved = store.resolve(&args.pack).map_err(|error| Failure::from(error).about(&args.pack))?.summary();
+    let resolved = open::ask(context, &args.pack).map_err(|failure| failure.about(&args.pack))?.resolved;
     let again = format!("`envstore ensure {}` mends that", args.pack);
     if resolved.interpreter_changed {
         context.out.warn(&format!("the interpreter was replaced since the environment was made; {again}"));
