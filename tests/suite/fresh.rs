@@ -3,9 +3,9 @@
 //! `ENVSTORE_ROUNDS` says how many changes are tried, a thousand where it says nothing.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use envstore::epoch::Epoch;
 use envstore::index::{Access, Index, bindings};
@@ -83,49 +83,73 @@ fn switches_generations_when_told() {
     }
 }
 
+/// A process that binds the pack to another generation when it is told.
+struct Switcher {
+    process: Child,
+    commands: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Switcher {
+    fn start(root: &Path) -> Self {
+        let mut process = helper("fresh::switches_generations_when_told", root);
+        let commands = process.stdin.take().expect("piped");
+        let answers = BufReader::new(process.stdout.take().expect("piped")).lines();
+        let mut this = Self { process, commands, answers };
+        // What the harness says of the test comes first.
+        while this.said() != "ready" {}
+        this
+    }
+
+    fn said(&mut self) -> String {
+        self.answers.next().expect("it goes on").expect("a line")
+    }
+
+    fn switch_to(&mut self, generation: u64) {
+        writeln!(self.commands, "{generation}").expect("told");
+        assert_eq!(self.said(), "done");
+    }
+
+    fn end(self) {
+        let Self { mut process, commands, .. } = self;
+        drop(commands);
+        assert!(process.wait().expect("ends").success());
+    }
+}
+
 #[test]
 fn a_binding_another_process_changed_is_seen_by_the_very_next_resolve() {
     let rounds = std::env::var("ENVSTORE_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(1000u64);
     let world = two_generations();
     let store = Store::builder(world.store()).open().expect("opens");
-    let mut writer = helper("fresh::switches_generations_when_told", &world.store());
-    let mut commands = writer.stdin.take().expect("piped");
-    let mut answers = BufReader::new(writer.stdout.take().expect("piped")).lines().map(|line| line.expect("a line"));
-    answers.find(|line| line == "ready").expect("the writer is ready");
+    let mut writer = Switcher::start(&world.store());
     for round in 0..rounds {
         let generation = round % 2 + 1;
-        writeln!(commands, "{generation}").expect("told");
-        assert_eq!(answers.next().as_deref(), Some("done"));
+        writer.switch_to(generation);
         assert_eq!(store.resolve(&pack("pack")).expect("bound").generation(), generation, "round {round}");
         // A hit between two changes is as right as what it was kept from.
         assert_eq!(store.resolve(&pack("pack")).expect("bound").generation(), generation, "round {round}");
         assert_eq!(store.resolve(&pack("neighbour")).expect("bound").generation(), 1, "round {round}");
     }
-    drop(commands);
-    assert!(writer.wait().expect("ends").success());
+    writer.end();
 }
 
 #[test]
 fn a_binding_another_process_changed_is_seen_by_the_very_next_command() {
     let world = two_generations();
-    let mut writer = helper("fresh::switches_generations_when_told", &world.store());
-    let mut commands = writer.stdin.take().expect("piped");
-    let mut answers = BufReader::new(writer.stdout.take().expect("piped")).lines().map(|line| line.expect("a line"));
-    answers.find(|line| line == "ready").expect("the writer is ready");
+    let mut writer = Switcher::start(&world.store());
     let generation = |name: &str| world.json(["resolve", name])["generation"].as_u64().expect("a number");
     for round in 0..100 {
         let bound = round % 2 + 1;
-        writeln!(commands, "{bound}").expect("told");
-        assert_eq!(answers.next().as_deref(), Some("done"));
-        // Of the index, of what the one before kept, and of the index again where that stands in one page with the other pack's.
+        writer.switch_to(bound);
+        // The first is of the index, the second of what the first kept.
         assert_eq!(
             [generation("pack"), generation("pack"), generation("neighbour")],
             [bound, bound, 1],
             "round {round}"
         );
     }
-    drop(commands);
-    assert!(writer.wait().expect("ends").success());
+    writer.end();
     assert_eq!(generation("pack"), 2);
 }
 
