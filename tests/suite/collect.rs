@@ -24,9 +24,22 @@ fn wait_until_gone(pid: Pid) {
 
 #[test]
 fn gc_keeps_an_env_whose_worker_died_until_the_action_ends() {
+    kept_until_the_action_ends(false);
+}
+
+#[test]
+fn gc_keeps_an_env_that_was_not_asked_of_the_index_until_the_action_ends() {
+    kept_until_the_action_ends(true);
+}
+
+/// `is_known`: by a command before, so that `exec` opens no index.
+fn kept_until_the_action_ends(is_known: bool) {
     let world = World::new();
     world.wheel(&Wheel::new("alpha", "1.0"));
     world.ok(["ensure", "pack", "--with", "alpha"]);
+    if is_known {
+        world.ok(["resolve", "pack"]);
+    }
     // A background job of a non-interactive shell reads /dev/null, so the action sleeps instead.
     let code = "import os, time; print(os.getpid(), flush=True); time.sleep(600)";
     let exec = world.command(["exec", "pack", "--", "python", "-c", code]);
