@@ -7,16 +7,17 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
 use crate::fs::lock::{self, Mode};
+use crate::fs::nofollow;
 
 /// A held lock file. Dropping it closes the file, which lets go.
 #[derive(Debug)]
@@ -39,19 +40,13 @@ impl Guard {
     /// Takes a guard if nobody holds it.
     pub fn try_take(path: &Path, mode: Mode) -> Result<Option<Self>> {
         loop {
-            let file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(path)
-                .map_err(Error::io("open the guard", path))?;
+            let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NONBLOCK;
+            let file = nofollow::open(path, flags, 0o600).map_err(Error::io("open the guard", path))?;
             if !lock::try_lock(&file, mode).map_err(Error::errno("lock", path))? {
                 return Ok(None);
             }
             let held = file.metadata().map_err(Error::io("stat", path))?;
-            match std::fs::metadata(path) {
+            match std::fs::symlink_metadata(path) {
                 Ok(named) if lock::is_same_inode(&held, &named) => return Ok(Some(Self { file })),
                 // Replaced or removed between open and lock: that one guards nothing.
                 Ok(_) => {}

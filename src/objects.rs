@@ -13,14 +13,14 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::digest::FileDigest;
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
 use crate::fs::link::{self, LinkMode, Linked};
-use crate::fs::{canonical, durable, read};
+use crate::fs::{canonical, durable, nofollow, read};
 use crate::layout::Layout;
 
 /// An object's name and what it must look like.
@@ -89,8 +89,9 @@ impl<'a> Objects<'a> {
     /// Makes bytes ready to become an object.
     pub fn stage_bytes(&self, bytes: &[u8], exec: bool, scratch: &Path) -> Result<Staged> {
         let from = scratch.join(durable::unique("object"));
-        fs::write(&from, bytes).map_err(Error::io("write", &from))?;
-        canonical::seal_file(&read::open(&from)?, &from, exec)?;
+        let mut file = nofollow::create_new(&from, 0o600).map_err(Error::io("create", &from))?;
+        file.write_all(bytes).map_err(Error::io("write", &from))?;
+        canonical::seal_file(&file, &from, exec)?;
         let object = Object { digest: blake3::hash(bytes).into(), exec, size: bytes.len() as u64 };
         Ok(Staged { object, from: Some(from), file: None })
     }
@@ -122,13 +123,13 @@ impl<'a> Objects<'a> {
         let beside = beside(file);
         if self.mode == LinkMode::Reflink {
             link::duplicate(path, &beside, object.exec, LinkMode::Reflink)?;
-            return fs::rename(&beside, file).map_err(Error::io("rename to", file));
+            return nofollow::rename(&beside, file).map_err(Error::io("rename to", file));
         }
         if is_same_file(file, path)? {
             return Ok(());
         }
         match link::hard_link(path, &beside)? {
-            Linked::Made => fs::rename(&beside, file).map_err(Error::io("rename to", file)),
+            Linked::Made => nofollow::rename(&beside, file).map_err(Error::io("rename to", file)),
             // The object rolls over to a new inode; the old one lives in the environments that link it.
             Linked::Full => self.replace(file, path),
             Linked::Exists | Linked::Missing => Ok(()),
@@ -138,8 +139,8 @@ impl<'a> Objects<'a> {
     /// Puts another inode with the same bytes in an object's place.
     fn replace(&self, from: &Path, path: &Path) -> Result<()> {
         let staging = self.layout.dir("staging").join(durable::unique("object"));
-        fs::hard_link(from, &staging).map_err(Error::io("link to", &staging))?;
-        fs::rename(&staging, path).map_err(Error::io("rename to", path))
+        nofollow::hard_link(from, &staging).map_err(Error::io("link to", &staging))?;
+        nofollow::rename(&staging, path).map_err(Error::io("rename to", path))
     }
 
     /// Puts an object into an environment. False: it is missing, or not what it was, and nothing was put there.
@@ -205,20 +206,19 @@ impl<'a> Objects<'a> {
         }
         let freed = freed_by(path)?;
         reached("objects: before removing one")?;
-        fs::remove_file(path).map_err(Error::io("remove", path))?;
+        nofollow::remove_file(path).map_err(Error::io("remove", path))?;
         Ok(freed)
     }
 
     fn make_dir_of(&self, path: &Path) -> Result<()> {
         let dir = path.parent().unwrap_or(path);
-        match fs::create_dir(dir) {
+        // Readers of another uid verify the objects in it.
+        match nofollow::create_dir(dir, 0o755) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io("create", dir)(error)),
-            // I9: what is written below a link is written elsewhere.
             Err(_) if !fs::symlink_metadata(dir).map_err(Error::io("stat", dir))?.is_dir() => {
                 Err(Error::Corrupt { path: dir.to_owned(), reason: "it is no directory; `gc` removes it".into() })
             }
-            // Whatever the umask: readers of another uid verify what is in it.
-            _ => fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", dir)),
+            _ => Ok(()),
         }
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::EnvKey;
 use crate::error::{Error, Result};
-use crate::fs::{durable, read};
+use crate::fs::{durable, nofollow, read};
 use crate::layout::Layout;
 use crate::pack::PackRef;
 
@@ -114,7 +114,7 @@ fn write(layout: &Layout, path: &Path, file: &impl Serialize) -> Result<()> {
 }
 
 fn remove(layout: &Layout, path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
+    match nofollow::remove_file(path) {
         Ok(()) => durable::sync_dir(&layout.dir("pins")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Error::io("remove", path)(error)),

@@ -5,12 +5,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{canonical, durable};
+use super::{canonical, durable, nofollow};
 use crate::error::{Error, Result};
 
 /// How a file is put at a second place.
@@ -57,7 +56,7 @@ pub fn best(scratch: &Path) -> Result<LinkMode> {
 /// Makes a new file that shares its blocks with another.
 pub fn reflink(from: &Path, to: &Path) -> io::Result<File> {
     let source = File::open(from)?;
-    let target = File::options().write(true).create_new(true).mode(0o600).open(to)?;
+    let target = nofollow::create_new(to, 0o600)?;
     match rustix::fs::ioctl_ficlone(&target, &source) {
         Ok(()) => Ok(target),
         Err(errno) => {
@@ -74,8 +73,7 @@ pub fn duplicate(from: &Path, to: &Path, executable: bool, mode: LinkMode) -> Re
         LinkMode::Reflink => reflink(from, to).map_err(Error::io("clone to", to))?,
         LinkMode::Hardlink | LinkMode::Copy => {
             let mut source = File::open(from).map_err(Error::io("open", from))?;
-            let mut target =
-                File::options().write(true).create_new(true).mode(0o600).open(to).map_err(Error::io("create", to))?;
+            let mut target = nofollow::create_new(to, 0o600).map_err(Error::io("create", to))?;
             io::copy(&mut source, &mut target).map_err(Error::io("copy to", to))?;
             target
         }
@@ -98,7 +96,7 @@ pub enum Linked {
 
 /// Makes a hard link.
 pub fn hard_link(from: &Path, to: &Path) -> Result<Linked> {
-    match fs::hard_link(from, to) {
+    match nofollow::hard_link(from, to) {
         Ok(()) => Ok(Linked::Made),
         Err(error) => match error.kind() {
             ErrorKind::AlreadyExists => Ok(Linked::Exists),

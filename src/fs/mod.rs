@@ -6,6 +6,7 @@ pub mod canonical;
 pub mod durable;
 pub mod link;
 pub mod lock;
+pub mod nofollow;
 pub mod parallel;
 pub mod probe;
 pub mod read;

@@ -6,13 +6,19 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::fs::{durable, lock};
 
+/// How the directory begins in which things are tried.
+pub const PREFIX: &str = ".probe";
+
+/// What may be in it.
+pub const NAMES: [&str; 4] = ["file", "link", "renamed", "symlink"];
+
 /// Tries what the store needs in an existing directory: locks that exclude, hard links, rename, syncfs. A few
 /// milliseconds; leaves nothing behind.
 ///
 /// # Errors
 /// [`Error::UnsupportedFilesystem`] names what failed.
 pub fn probe(dir: &Path) -> Result<()> {
-    let scratch = dir.join(durable::unique(".probe"));
+    let scratch = dir.join(durable::unique(PREFIX));
     fs::create_dir(&scratch).map_err(Error::io("create", &scratch))?;
     let result = attempt(dir, &scratch);
     let _ = fs::remove_dir_all(&scratch);

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use nix::fcntl::OFlag;
+
 use crate::error::{Error, Result};
+use crate::fs::nofollow;
 
 const TAIL: usize = 30;
 /// A longer line is cut: a log is for people.
@@ -31,13 +33,8 @@ struct Inner {
 impl Log {
     /// A log in a new file (0600); an older file of that name is truncated.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(Error::io("create", path))?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NONBLOCK;
+        let file = nofollow::open(path, flags, 0o600).map_err(Error::io("create", path))?;
         let inner = Mutex::new(Inner { file: Some(file), ..Inner::default() });
         Ok(Self { path: Some(path.to_owned()), inner })
     }

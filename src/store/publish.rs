@@ -5,8 +5,7 @@
 //! takes everything with it; a row that may or may not be there takes nothing; a process that dies leaves a directory without a row, which the collector removes (no
 //! manifest) or adopts (a manifest).
 
-use std::fs::{self, DirBuilder, Permissions};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::fs;
 
 use super::Store;
 use super::clock_jump::CLOCK;
@@ -14,7 +13,7 @@ use super::runtime::DerivedFile;
 use crate::digest::EnvKey;
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
-use crate::fs::{durable, probe, remove};
+use crate::fs::{durable, nofollow, probe, remove};
 use crate::index::{EnvRow, NewEnv, collection, components, envs, sql};
 use crate::layout::{EnvName, Layout};
 use crate::lease::Lease;
@@ -68,18 +67,19 @@ impl Store {
 
     /// Refuses to begin where it cannot end.
     pub(super) fn require_room(&self) -> Result<()> {
+        self.require_free(LEAST_BYTES, LEAST_INODES, "a build")
+    }
+
+    /// Refuses `what` where fewer bytes or inodes than these are free.
+    pub(super) fn require_free(&self, bytes: u64, inodes: u64, what: &str) -> Result<()> {
         let path = self.0.layout.root();
         let space = probe::space(path)?;
         let at =
             probe::mount_point(path).map(|point| format!(", mounted at `{}`", point.display())).unwrap_or_default();
-        let reason = if space.free_bytes < LEAST_BYTES {
-            format!(
-                "{} bytes are free on its filesystem{at}, a build begins with at least {LEAST_BYTES}",
-                space.free_bytes
-            )
-        } else if space.free_inodes.is_some_and(|n| n < LEAST_INODES) {
-            let free = space.free_inodes.unwrap_or(0);
-            format!("{free} inodes are free on its filesystem{at}, a build begins with at least {LEAST_INODES}")
+        let reason = if space.free_bytes < bytes {
+            format!("{} bytes are free on its filesystem{at}, {what} needs at least {bytes}", space.free_bytes)
+        } else if let Some(free) = space.free_inodes.filter(|free| *free < inodes) {
+            format!("{free} inodes are free on its filesystem{at}, {what} needs at least {inodes}")
         } else {
             return Ok(());
         };
@@ -130,7 +130,7 @@ impl<'a> Unpublished<'a> {
         let name = store.0.index.write(op, |tx| envs::take_name(tx, key, lowest).map_err(sql(op)))?;
         let dir = layout.env(&name);
         reached("publish: before the directory")?;
-        DirBuilder::new().mode(0o700).create(&dir).map_err(Error::io("create", &dir))?;
+        nofollow::create_dir(&dir, 0o700).map_err(Error::io("create", &dir))?;
         match Lease::create(&layout.lease(&name)) {
             Ok(lease) => Ok(Self { store, name, lease }),
             Err(error) => {
@@ -143,7 +143,7 @@ impl<'a> Unpublished<'a> {
     /// Lets whoever may read the store look into it. 0755 and not 0555: its owner must be able to rename it to trash.
     pub fn open_up(&self) -> Result<()> {
         let dir = self.store.0.layout.env(&self.name);
-        fs::set_permissions(&dir, Permissions::from_mode(0o755)).map_err(Error::io("set the mode of", &dir))
+        nofollow::set_dir_mode(&dir, 0o755).map_err(Error::io("set the mode of", &dir))
     }
 
     /// It is published: what is left is its lease.
@@ -154,9 +154,9 @@ impl<'a> Unpublished<'a> {
     /// Takes everything away again, manifest first: without one the rest counts for nothing.
     pub fn discard(self) {
         let layout = &self.store.0.layout;
-        let _ = fs::remove_file(layout.manifest(&self.name));
+        let _ = nofollow::remove_file(&layout.manifest(&self.name));
         let trash = layout.dir("trash").join(durable::unique(self.name.as_str()));
-        if fs::rename(layout.env(&self.name), &trash).is_ok()
+        if nofollow::rename(&layout.env(&self.name), &trash).is_ok()
             && let Err(error) = remove::remove_tree(&trash)
         {
             tracing::warn!(%error, "what a failed build left stays in trash until the next collection");
