@@ -53,6 +53,8 @@ pub enum Kind {
     NotFound,
     /// The store is read-only, sealed, or belongs to another user.
     NotPermitted,
+    /// The store was moved, copied or mounted elsewhere: its environments name another path.
+    MovedStore,
     /// The filesystem lacks what the store needs.
     UnsupportedFilesystem,
     /// The store was written in a format this release does not know.
@@ -271,6 +273,31 @@ pub enum Error {
         reason: String,
     },
 
+    /// The store's environments were made for another path.
+    #[error("the store at `{}` was made at `{}`, the path that its environments name", path.display(), named.display())]
+    MovedStore {
+        /// The root.
+        path: PathBuf,
+        /// The root that the environments name.
+        named: PathBuf,
+    },
+
+    /// It cannot be told whether a store was moved or copied.
+    #[error("the store at `{}` may be the one at `{}`, moved, or a copy of it: both have the same id", path.display(), named.display())]
+    MovedOrCopied {
+        /// The root.
+        path: PathBuf,
+        /// The root that the environments name, where a store with the same id is.
+        named: PathBuf,
+    },
+
+    /// There are a store's files and no `store.json` that says of which store.
+    #[error("`store.json` is missing at `{}`, which holds a store's files", path.display())]
+    LostStoreFile {
+        /// The root.
+        path: PathBuf,
+    },
+
     /// The store is sealed.
     #[error("cannot {what}: the store is sealed")]
     Sealed {
@@ -396,10 +423,11 @@ impl Error {
             | Self::NoGeneration { .. }
             | Self::NoLog(_)
             | Self::NoStore { .. } => Kind::NotFound,
-            Self::NotPermitted { .. } | Self::Sealed { .. } => Kind::NotPermitted,
+            Self::NotPermitted { .. } | Self::MovedOrCopied { .. } | Self::Sealed { .. } => Kind::NotPermitted,
+            Self::MovedStore { .. } => Kind::MovedStore,
             Self::UnsupportedFilesystem { .. } => Kind::UnsupportedFilesystem,
             Self::UnsupportedFormat { .. } => Kind::UnsupportedFormat,
-            Self::Corrupt { .. } => Kind::Corrupt,
+            Self::Corrupt { .. } | Self::LostStoreFile { .. } => Kind::Corrupt,
             Self::NoSpace { .. } => Kind::NoSpace,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::NoSpace,
@@ -408,6 +436,17 @@ impl Error {
             },
             Self::Index { .. } => Kind::Index,
         }
+    }
+
+    /// The message with everything that caused it, in one line.
+    pub(crate) fn explained(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        text
     }
 
     /// Whether the same call may succeed later without anything being changed.

@@ -21,6 +21,9 @@ pub const LEASE: &str = ".lease";
 /// The name of the file that keeps room for the collector.
 pub const BALLAST: &str = "ballast";
 
+/// The name of the file that stands there while a store is being created.
+pub const CREATING: &str = "creating";
+
 /// The directories under the root, made at creation. The second field: whether readers of another uid look in.
 pub const DIRECTORIES: [(&str, bool); 13] = [
     ("bindings", true),
@@ -117,6 +120,11 @@ impl Layout {
     /// `store.json`: format, id, creation. Written last at creation.
     pub fn store_json(&self) -> PathBuf {
         self.root.join("store.json")
+    }
+
+    /// Stands there while the store is being created.
+    pub fn creating(&self) -> PathBuf {
+        self.root.join(CREATING)
     }
 
     /// Room set aside for the collector.

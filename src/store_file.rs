@@ -5,7 +5,7 @@
 //! changes a format.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -34,9 +34,24 @@ pub struct StoreFile {
     pub created_at: Timestamp,
     /// Whether it takes no more changes.
     pub sealed: bool,
+    /// The canonical path that its environments were made for. None: no release that records it has written to the store yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<PathBuf>,
+    /// While `relocate` is under way: the paths that environments may still name, oldest first. Until it is empty again no environment is
+    /// handed out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relocating_from: Vec<PathBuf>,
+    /// Of a copy: the id of the store that it was copied from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_id: Option<String>,
 }
 
 impl StoreFile {
+    /// That of a new store.
+    pub fn new(id: String, created_at: Timestamp, root: Option<PathBuf>) -> Self {
+        Self { format: FORMAT, id, created_at, sealed: false, root, relocating_from: Vec::new(), former_id: None }
+    }
+
     /// Reads it; none where there is no store.
     ///
     /// # Errors
@@ -75,6 +90,11 @@ impl StoreFile {
             Error::Corrupt { path: Layout::new(root).store_json(), reason }
         })?;
         reader(text).map_err(corrupt)
+    }
+
+    /// Whether an id is this store's, or that of the store it was copied from.
+    pub fn is_of(&self, id: &str) -> bool {
+        self.id == id || self.former_id.as_deref() == Some(id)
     }
 
     /// Replaces it, durably.

@@ -45,14 +45,14 @@ pub fn code(kind: Kind, interrupted: u8) -> u8 {
         Kind::Corrupt => DAMAGE,
         Kind::Network | Kind::Credentials | Kind::Timeout | Kind::Busy | Kind::NoSpace | Kind::Index => AGAIN,
         Kind::NotFound => NOT_FOUND,
-        Kind::NotPermitted | Kind::UnsupportedFilesystem | Kind::UnsupportedFormat => NOT_PERMITTED,
+        Kind::NotPermitted | Kind::MovedStore | Kind::UnsupportedFilesystem | Kind::UnsupportedFormat => NOT_PERMITTED,
         Kind::Interrupted => interrupted,
         Kind::Bug => BUG,
     }
 }
 
 #[cfg(test)]
-pub(super) const EVERY_KIND: [(Kind, u8); 23] = [
+pub(super) const EVERY_KIND: [(Kind, u8); 24] = [
     (Kind::Usage, 2),
     (Kind::InvalidSpec, 1),
     (Kind::InvalidConfig, 2),
@@ -71,6 +71,7 @@ pub(super) const EVERY_KIND: [(Kind, u8); 23] = [
     (Kind::NotFound, 5),
     (Kind::NotPermitted, 6),
     (Kind::UnsupportedFilesystem, 6),
+    (Kind::MovedStore, 6),
     (Kind::UnsupportedFormat, 6),
     (Kind::Corrupt, 3),
     (Kind::NoSpace, 4),

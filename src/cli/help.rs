@@ -416,6 +416,24 @@ Example:
 
 Exit code 6: the store has a newer format, or belongs to another user.";
 
+/// `relocate --help`, above.
+pub const RELOCATE: &str = "\
+Makes every environment of a store that was moved, copied or mounted elsewhere again for the path where the store is now. Environments name \
+their own path, so until then `resolve`, `exec` and `ensure` refuse the store (`moved_store`, exit code 6).
+
+It needs no network: environments are made of the files that the store holds. Keys, generations, pins and links stay. Room for the new \
+directories is checked first; the old ones are deleted once no process uses them. A command that was stopped is run again and goes on.
+
+Without --moved or --copy the store counts as moved if its former path holds no store with the same id. A sealed store has to be unsealed first.";
+
+/// `relocate --help`, below.
+pub const RELOCATE_AFTER: &str = "\
+Examples:
+  envstore --store /srv/envstore relocate
+  envstore --store /srv/copy relocate --copy      a copy beside the original
+
+Exit code 1: some environments could not be made again and are named with the command that makes them.";
+
 /// `seal --help`, above.
 pub const SEAL: &str = "\
 Lets the store take no more changes: what is in it can be resolved, run, listed and verified by every user who can read it, and nothing under \

@@ -47,6 +47,22 @@ pub fn hint(failure: &Failure) -> Option<String> {
                 });
                 return Some(again.unwrap_or_default() + "`envstore doctor` looks for more damage");
             }
+            Error::MovedStore { path, named } => {
+                return Some(format!(
+                    "`envstore --store {} relocate` makes its environments again for the new place, without network; or move or mount it back to `{}`",
+                    path.display(),
+                    named.display()
+                ));
+            }
+            Error::MovedOrCopied { .. } => {
+                return Some("`relocate --copy` if both go on being used, `relocate --moved` if this one takes the other's place".into());
+            }
+            Error::LostStoreFile { path } => {
+                return Some(format!(
+                    "restore `store.json` from a backup, or let `envstore --store {} reindex` write it again from the other files",
+                    path.display()
+                ));
+            }
             Error::FailedBefore { .. } => {
                 return Some("change the declaration, or wait for ten minutes".into());
             }
@@ -108,6 +124,7 @@ fn of_kind(kind: Kind) -> Option<&'static str> {
         Kind::NotPermitted => Some(
             "a store is written by the user who owns it, without --read-only (ENVSTORE_READ_ONLY); others can resolve, exec, list and show",
         ),
+        Kind::MovedStore => Some("`envstore relocate` makes its environments again for the new place"),
         Kind::UnsupportedFilesystem => {
             Some("choose a directory on a local filesystem such as ext4, xfs or btrfs with --store")
         }

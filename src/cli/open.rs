@@ -48,6 +48,11 @@ pub fn open(context: &Context, settings: Settings) -> Result<Store, Failure> {
     opened(context, builder(context, settings)?)
 }
 
+/// Opens the store; where `store.json` was lost it is written again first.
+pub fn open_or_restore(context: &Context, settings: Settings) -> Result<Store, Failure> {
+    opened(context, builder(context, settings)?.restore(true))
+}
+
 /// The environment of a pack, for a command that asks this and nothing else.
 pub fn ask(context: &Context, pack: &PackRef) -> Result<Answered, Failure> {
     match builder(context, Settings::default())?.ask(pack)? {

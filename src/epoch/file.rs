@@ -56,6 +56,14 @@ fn write(path: &Path, store_id: &str) -> Result<()> {
     file.sync_all().map_err(Error::io("sync", path))
 }
 
+/// The store's id in a file's header.
+pub(super) fn store_id(path: &Path) -> Option<String> {
+    let start = crate::fs::read::whole(path, LENGTH as u64).ok()?;
+    let id = start.strip_prefix(&MAGIC)?.get(..INCARNATION - MAGIC.len())?;
+    let text = str::from_utf8(id).ok()?;
+    text.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| text.to_owned())
+}
+
 /// The mapping. What it leads to lives as long as it does, whoever unlinks the file.
 #[derive(Debug)]
 pub(super) struct Mapped(MmapRaw);

@@ -89,6 +89,11 @@ impl Epoch {
         Ok(Mapped::open(path, store_id, writable)?.map(Self))
     }
 
+    /// The id of the store whose file this is; none where it is no such file.
+    pub fn store_id(path: &Path) -> Option<String> {
+        file::store_id(path)
+    }
+
     /// A slot's counter. No system call.
     #[inline]
     pub fn counter(&self, slot: Slot) -> u64 {

@@ -54,6 +54,7 @@ impl Builder {
     /// Those of [`Builder::open`]; [`crate::Error::Busy`] when a collector holds the environment for longer than 10 s.
     pub(crate) fn ask(self, pack: &PackRef) -> Result<Asked> {
         let found = self.find()?;
+        found.place.require_home(found.layout.root())?;
         match known(&found, pack)? {
             Some(answered) => Ok(Asked::Known(found.store.id, answered)),
             None => self.asks_once(true).open_found(found).map(Asked::Open),

@@ -196,6 +196,7 @@ impl Store {
         started: Instant,
         cancel: &Cancel,
     ) -> Result<Ready, EnsureError> {
+        self.require_home()?;
         // Before the query: what changes from here on has another one.
         let counter = self.counter(pack);
         let before = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;

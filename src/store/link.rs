@@ -30,6 +30,7 @@ impl Store {
     /// [`Error::NoPack`]; [`Error::NotPermitted`] when something other than a symbolic link is there.
     pub fn link(&self, pack: &PackRef, path: &Path) -> Result<Linked> {
         self.require_owner("link a pack")?;
+        self.require_home()?;
         if !path.is_absolute() || path.to_str().is_none() {
             let reason = "its path must be absolute, and UTF-8".into();
             return Err(Error::NotPermitted { what: format!("make a link at `{}`", path.display()), reason });
@@ -84,7 +85,8 @@ impl Store {
 
     /// Points the links of a pack, or of all, at what they follow. What cannot be pointed stays, and keeps what it leads to.
     pub(super) fn follow_links(&self, pack: Option<&PackRef>) -> Result<()> {
-        if self.0.index.read("look up links", |db| roots::links(db, pack))?.is_empty() {
+        // The links of a moved store may be the original's by now: `relocate` decides.
+        if self.is_moved() || self.0.index.read("look up links", |db| roots::links(db, pack))?.is_empty() {
             return Ok(());
         }
         let _guard = self.guard_links()?;
@@ -104,8 +106,19 @@ impl Store {
         })?;
         let Some(env) = env else { return Ok(()) };
         let target = self.0.layout.env(&env.name);
-        if fs::read_link(&link.path).is_ok_and(|now| now == target) && env.id == link.env {
+        let now = fs::read_link(&link.path).ok();
+        if now.as_ref() == Some(&target) && env.id == link.env {
             return Ok(());
+        }
+        if let Some(now) = now.filter(|now| !now.starts_with(self.0.layout.dir("envs"))) {
+            let reason = format!(
+                "it leads to `{}` by now, which is not in this store; `envstore unlink` forgets it",
+                now.display()
+            );
+            return Err(Error::NotPermitted {
+                what: format!("point `{}` at `{}`", link.path.display(), target.display()),
+                reason,
+            });
         }
         point(&link.path, &target)?;
         self.keep_link(&LinkRoot { env: env.id, ..link.clone() }, &env)
@@ -121,14 +134,14 @@ impl Store {
         })
     }
 
-    fn guard_links(&self) -> Result<Guard> {
+    pub(super) fn guard_links(&self) -> Result<Guard> {
         let deadline = Instant::now() + PATIENCE;
         Guard::take(self.0.layout.guard_links(), Mode::Exclusive, deadline, &Cancel::new(), &|_, _| ())
     }
 }
 
 /// Makes a symbolic link, or replaces one by rename: whoever follows it finds the old target or the new.
-fn point(path: &Path, target: &Path) -> Result<()> {
+pub(super) fn point(path: &Path, target: &Path) -> Result<()> {
     let refused = |reason: &str| Error::NotPermitted {
         what: format!("make a link at `{}`", path.display()),
         reason: reason.into(),
@@ -141,7 +154,9 @@ fn point(path: &Path, target: &Path) -> Result<()> {
     let dir = path.parent().ok_or_else(|| refused("it has no name"))?;
     let beside = dir.join(durable::unique(".envstore-link"));
     symlink(target, &beside).map_err(Error::io("create", &beside))?;
-    durable::rename(&beside, path).inspect_err(|_| {
+    // The directory is its user's and may be reached through links.
+    let sync = || fs::File::open(dir)?.sync_all();
+    fs::rename(&beside, path).and_then(|()| sync()).map_err(Error::io("rename to", path)).inspect_err(|_| {
         let _ = fs::remove_file(&beside);
     })
 }

@@ -34,6 +34,7 @@ impl Store {
     /// The environment an order asks for: the one there is, or a new one. N processes that ask at once lock and build
     /// once; the others wait and share.
     pub(super) fn make(&self, order: &Order<'_>) -> Result<Made> {
+        self.require_home()?;
         let mut made = match order.given {
             Some(lock) => self.make_given(order, lock),
             None => self.make_declared(order),

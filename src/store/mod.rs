@@ -15,6 +15,7 @@ pub mod build;
 pub mod checkout;
 mod clock_jump;
 mod collect_objects;
+mod create;
 pub mod diff;
 pub mod doctor;
 mod doubtful_cache;
@@ -29,6 +30,7 @@ mod floor;
 pub mod gc;
 mod handles;
 pub mod history;
+mod identity;
 pub mod in_use;
 pub mod inspect;
 mod learn;
@@ -42,6 +44,7 @@ pub mod pin;
 mod publish;
 pub mod reindex;
 mod relearn;
+pub mod relocate;
 pub mod remove;
 mod repair;
 pub mod report;
@@ -62,6 +65,7 @@ mod workshop;
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub use ensure::{Ensure, EnsureError, Ready};
@@ -94,6 +98,10 @@ struct Inner {
     access: Access,
     /// Whether it was sealed when it was opened.
     sealed: bool,
+    /// Where it is, compared with where its environments say it is.
+    place: identity::Place,
+    /// Whether this process tried to record the root.
+    asked_to_record: AtomicBool,
     /// Whether it was asked for that nothing is written.
     read_only: bool,
     index: Index,
@@ -175,7 +183,10 @@ impl Store {
             return Err(Error::Sealed { what: what.into() });
         }
         let reason = match self.0.access {
-            Access::Owner => return Ok(()),
+            Access::Owner => {
+                self.record_root();
+                return Ok(());
+            }
             Access::Reader => "the store belongs to another user; only its owner writes to it",
             Access::Immutable => "the store is read-only",
         };

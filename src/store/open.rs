@@ -3,28 +3,25 @@
 //! # Compatibility
 //! Opening never changes the format. A newer format is refused.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::handles::{HANDLES, Handles};
+use super::identity::{self, Located, Place};
 use super::observer::{Observed, Observer};
 use super::stats::Counters;
-use super::{Inner, Store, after_boot, ballast, reindex};
-use crate::cancel::Cancel;
+use super::{Inner, Store, after_boot, create, reindex};
 use crate::clock::{Clock, SystemClock};
 use crate::credentials::{Callback, Login};
 use crate::epoch::Epoch;
 use crate::error::{Error, Result};
-use crate::fs::lock::Mode;
-use crate::fs::{durable, probe};
-use crate::guard::Guard;
 use crate::index::{Access, Index};
-use crate::layout::{BALLAST, DIRECTORIES, FORMAT, Layout};
+use crate::layout::Layout;
 use crate::settings::{CredentialSource, Settings};
 use crate::store::runtime::Runtime;
 use crate::store_file::StoreFile;
@@ -49,6 +46,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     read_only: bool,
     create: bool,
+    restore: bool,
     asks_once: bool,
     share_with: ShareWith,
     handles: usize,
@@ -65,6 +63,7 @@ impl Builder {
             clock: Arc::new(SystemClock),
             read_only: false,
             create: false,
+            restore: false,
             asks_once: false,
             share_with: ShareWith::default(),
             handles: HANDLES,
@@ -110,6 +109,12 @@ impl Builder {
         self
     }
 
+    /// Writes `store.json` again where it was lost and a store's files are there.
+    pub fn restore(mut self, restore: bool) -> Self {
+        self.restore = restore;
+        self
+    }
+
     /// Who may read it, if it is created now.
     pub fn share_with(mut self, share_with: ShareWith) -> Self {
         self.share_with = share_with;
@@ -148,24 +153,31 @@ impl Builder {
 
     /// Finds the store, or creates it.
     pub(super) fn find(&self) -> Result<Found> {
-        let root = std::path::absolute(&self.root).map_err(Error::io("make absolute", &self.root))?;
-        let layout = Layout::new(&root);
-        let store = match StoreFile::read(&layout)? {
-            Some(store) => store,
-            None if self.create && !self.read_only => {
-                create(&layout, self.share_with, self.clock.as_ref())?;
-                StoreFile::read(&layout)?.ok_or(Error::NoStore { path: root })?
+        let located = match identity::locate(&self.root) {
+            Err(Error::NoStore { .. }) if self.create && !self.read_only => {
+                create::create(&self.root, self.share_with, self.clock.as_ref())?;
+                identity::locate(&self.root)?
             }
-            None => return Err(Error::NoStore { path: root }),
+            Err(Error::LostStoreFile { path }) if self.restore && !self.read_only => {
+                create::restore(&path, self.clock.as_ref())?;
+                identity::locate(&self.root)?
+            }
+            located => located?,
         };
+        let Located { layout, store, place } = located;
+        create::require_usable_path(&layout)?;
         let access = access(&layout, &store, self.read_only)?;
         let epoch = epoch(&layout, access, &store.id)?;
         let boot = if access == Access::Immutable { None } else { self.clock.boot() };
-        Ok(Found { layout, store, access, epoch, boot })
+        Ok(Found { layout, store, place, access, epoch, boot })
     }
 
     pub(super) fn open_found(mut self, found: Found) -> Result<Store> {
-        let Found { layout, store, access, epoch: found_epoch, boot } = found;
+        let Found { layout, store, place, access, epoch: found_epoch, boot } = found;
+        create::check_directories(&layout)?;
+        if access == Access::Owner {
+            create::make_missing(&layout)?;
+        }
         if let Some(callback) = &self.credentials {
             for index in self.settings.indexes.iter_mut().filter(|index| index.credentials.is_none()) {
                 index.credentials = Some(CredentialSource::Callback(callback.clone()));
@@ -192,6 +204,8 @@ impl Builder {
             id: store.id,
             access,
             sealed: store.sealed,
+            place,
+            asked_to_record: AtomicBool::new(false),
             read_only: self.read_only,
             index,
             counters: Counters::default(),
@@ -213,6 +227,7 @@ impl Builder {
 pub(super) struct Found {
     pub layout: Layout,
     pub store: StoreFile,
+    pub place: Place,
     pub access: Access,
     pub epoch: Option<Epoch>,
     /// The boot in which this process runs. None: nothing is written here, or it cannot be told.
@@ -223,7 +238,7 @@ impl Store {
     /// Something in a directory that keeps a store from being created there.
     #[cfg(feature = "worker")]
     pub(crate) fn stranger_in(root: &Path) -> Result<Option<String>> {
-        stranger(&Layout::new(root))
+        create::stranger(&Layout::new(root))
     }
 }
 
@@ -282,90 +297,4 @@ fn is_writable(root: &Path, meta: &fs::Metadata) -> bool {
 fn is_owner(root: &fs::Metadata) -> bool {
     let uid = nix::unistd::geteuid();
     uid.is_root() || uid.as_raw() == root.uid()
-}
-
-/// Creates a store. Two processes may do it at once: the second finds the first one's.
-fn create(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result<()> {
-    let root = layout.root();
-    let made = !root.exists();
-    if made {
-        fs::create_dir_all(root).map_err(Error::io("create the store", root))?;
-    }
-    let guards = layout.dir("guards");
-    if let Some(stranger) = stranger(layout)? {
-        let reason = format!("`{}` is not empty and is no store (it holds `{stranger}`)", root.display());
-        return Err(Error::NotPermitted { what: "create a store".into(), reason });
-    }
-    make_dir(&guards, 0o700)?;
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let _guard = Guard::take(layout.guard_index(), Mode::Exclusive, deadline, &Cancel::new(), &|_, _| ())?;
-    if layout.store_json().exists() {
-        return Ok(());
-    }
-    let result = populate(layout, share_with, clock);
-    if result.is_err() && made {
-        // Nothing half-made stays; nobody can have used it.
-        let _ = crate::fs::remove::remove_tree(root);
-    }
-    result
-}
-
-/// Something in a directory that no store has.
-fn stranger(layout: &Layout) -> Result<Option<String>> {
-    let root = layout.root();
-    let listed = fs::read_dir(root).map_err(Error::io("list", root))?;
-    let mut names = listed.filter_map(|entry| entry.ok().map(|entry| entry.file_name().to_string_lossy().into_owned()));
-    Ok(names.find(|name| {
-        // `store.json`: another process created the store since we looked.
-        name != "store.json"
-            && name != "lost+found"
-            && name != BALLAST
-            && !DIRECTORIES.iter().any(|(d, _)| d == name)
-            && !name.starts_with("index.db")
-            && [layout.epoch(), layout.answers()].iter().all(|file| !file.ends_with(name))
-            && !name.starts_with(".probe")
-    }))
-}
-
-fn populate(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result<()> {
-    let root = layout.root();
-    let mode = match share_with {
-        ShareWith::Group => 0o750,
-        ShareWith::All => 0o755,
-    };
-    fs::set_permissions(root, fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", root))?;
-    probe::probe(root)?;
-    for (name, readable) in DIRECTORIES {
-        make_dir(&layout.dir(name), if readable { 0o755 } else { 0o700 })?;
-    }
-    let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# What envstore can fetch again (bford.info/cachedir).\n";
-    durable::write(&layout.dir("staging"), &layout.dir("cache").join("CACHEDIR.TAG"), tag.as_bytes(), 0o644)?;
-    // What an attempt that was killed left of an index.
-    for file in layout.index_files().into_iter().chain([layout.epoch(), layout.answers()]) {
-        let _ = fs::remove_file(file);
-    }
-    Index::create(layout, 0o644)?;
-    // What a collector of a full disk cannot make any more.
-    for guard in [layout.guard_gc(), layout.guard_objects(), layout.guard_cache(), layout.guard_links()] {
-        Guard::try_take(&guard, Mode::Shared)?;
-    }
-    ballast::make(layout)?;
-    let store = StoreFile { format: FORMAT, id: new_id(root)?, created_at: clock.now(), sealed: false };
-    Epoch::create(&layout.dir("staging"), &layout.epoch(), &store.id)?;
-    durable::sync_filesystem(root)?;
-    store.write(layout)
-}
-
-fn make_dir(path: &Path, mode: u32) -> Result<()> {
-    match DirBuilder::new().mode(mode).create(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(Error::io("create", path)(error)),
-        // Whatever the umask, or an attempt that was killed.
-        _ => fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", path)),
-    }
-}
-
-fn new_id(root: &Path) -> Result<String> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Error::io("name the store", root)(error.into()))?;
-    Ok(data_encoding::HEXLOWER.encode(&bytes))
 }

@@ -56,7 +56,7 @@ impl Store {
     }
 
     /// Condemns and sweeps one environment, unless a collector is at work (which will find it) or anything keeps it.
-    fn collect_at_once(&self, env: &EnvRow) -> Result<Swept> {
+    pub(super) fn collect_at_once(&self, env: &EnvRow) -> Result<Swept> {
         let layout = &self.0.layout;
         let Some(_guard) = Guard::try_take(&layout.guard_gc(), Mode::Exclusive)? else { return Ok(Swept::Leased) };
         let op = "condemn an environment";

@@ -62,7 +62,7 @@ impl Store {
                 }
                 Err(error) if error.is_cancelled() => return Err(error),
                 Err(error) => {
-                    let message = explained(&error);
+                    let message = error.explained();
                     report.unrepaired.push(Unrepaired { env: Some(survey.env.key), packs, message });
                 }
             }
@@ -264,7 +264,7 @@ impl Store {
     }
 
     /// An interpreter where it was, or one of the same identity elsewhere.
-    fn standing_interpreter(&self, interpreter: &Interpreter) -> Result<Interpreter> {
+    pub(super) fn standing_interpreter(&self, interpreter: &Interpreter) -> Result<Interpreter> {
         if interpreter.is_unchanged() {
             return Ok(interpreter.clone());
         }
@@ -365,15 +365,4 @@ impl Store {
 fn shared(path: &Path) -> Option<Inode> {
     let meta = fs::symlink_metadata(path).ok().filter(|meta| meta.is_file() && meta.nlink() > 1)?;
     Some((meta.dev(), meta.ino()))
-}
-
-/// An error with what caused it, in one line.
-fn explained(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

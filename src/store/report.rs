@@ -334,6 +334,42 @@ pub struct Migrated {
     pub to: u32,
 }
 
+/// What `relocate` did.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Relocated {
+    /// The store's root.
+    pub path: PathBuf,
+    /// The paths that environments named before; empty: they named the root, and nothing was done.
+    pub from: Vec<PathBuf>,
+    /// Whether anything was done.
+    pub changed: bool,
+    /// Whether the store got an id of its own, as a copy of the one at the former path.
+    pub is_copy: bool,
+    /// How many environments were made again.
+    pub environments: u64,
+    /// Bytes of the new directories: files that name their place, and copies where files are not shared.
+    pub written_bytes: u64,
+    /// How many links outside the store lead to the new environments.
+    pub links: u64,
+    /// Links that the store follows no more, because they lead elsewhere, and those that could not be pointed at the new environments.
+    pub dropped_links: Vec<PathBuf>,
+    /// Environments that could not be made again.
+    pub not_relocated: Vec<NotRelocated>,
+    /// How long it took.
+    pub elapsed_ms: u64,
+}
+
+/// An environment that `relocate` could not make again.
+#[derive(Debug, Clone, Serialize)]
+pub struct NotRelocated {
+    /// Its key.
+    pub env: EnvKey,
+    /// The packs bound to it.
+    pub packs: Vec<PackRef>,
+    /// Why not.
+    pub reason: String,
+}
+
 /// What `checkout` made.
 #[derive(Debug, Clone, Serialize)]
 pub struct CheckedOut {

@@ -185,6 +185,7 @@ impl Store {
         if let Some(handle) = self.resolve_kept(pack) {
             return Ok(handle);
         }
+        self.require_home()?;
         let span = tracing::trace_span!("resolve", %pack);
         let _entered = span.enter();
         self.0.counters.missed();

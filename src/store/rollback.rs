@@ -85,6 +85,7 @@ impl Store {
     pub fn rollback(&self, pack: &PackRef, ask: &Rollback, cancel: &Cancel) -> Result<RolledBack> {
         let started = Instant::now();
         self.require_owner("roll a pack back")?;
+        self.require_home()?;
         let (before, history) = self.0.index.read("look up a pack's history", |db| {
             let row = bindings::find_pack(db, pack)?;
             let history = row.map(|row| bindings::history(db, row.id)).transpose()?;

@@ -27,6 +27,7 @@ impl Store {
             return Ok(sealed(false));
         }
         self.require_owner("seal the store")?;
+        self.require_home()?;
         let _still = [layout.guard_gc(), layout.guard_cache(), layout.guard_objects()]
             .map(held_alone)
             .into_iter()
@@ -65,7 +66,7 @@ impl Store {
         Ok(unsealed(true))
     }
 
-    fn store_file(&self) -> Result<StoreFile> {
+    pub(super) fn store_file(&self) -> Result<StoreFile> {
         StoreFile::read(&self.0.layout)?.ok_or_else(|| Error::NoStore { path: self.root().to_owned() })
     }
 }

@@ -84,6 +84,7 @@ impl Store {
     fn preview_upgrade(&self, pack: &PackRef, ask: &Upgrade, cancel: &Cancel) -> Result<Upgraded> {
         let started = Instant::now();
         self.require_owner("lock a declaration")?;
+        self.require_home()?;
         let before = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;
         let before = before.ok_or_else(|| Error::NoPack(pack.clone()))?;
         let (spec, _) = self.recorded(pack)?;

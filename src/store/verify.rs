@@ -77,6 +77,7 @@ impl Store {
         for bound in bound {
             looked.packs.entry(bound.env.id).or_default().push(bound.pack.pack);
         }
+        looked.report.findings.extend(self.place_finding().filter(|finding| finding.level == Level::Damage));
         looked.envs = all.into_iter().filter(|env| matches!(env.state, State::Ready | State::Condemned)).collect();
         for at in 0..looked.envs.len() {
             cancel.check("verifying")?;

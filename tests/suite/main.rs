@@ -26,6 +26,8 @@ mod leave;
 mod like;
 mod limits;
 mod links;
+mod lost;
+mod moved;
 mod objects;
 mod readers;
 mod real_index;

@@ -49,6 +49,18 @@ pub struct Verify {
     pub repair: bool,
 }
 
+/// `relocate`.
+#[derive(Debug, Args)]
+pub struct Relocate {
+    /// The store was moved here: keep its id, point its links at the new environments
+    #[arg(long, conflicts_with = "copy")]
+    pub moved: bool,
+
+    /// This is a copy, the original stays in use: get a new id, forget links that lead into the original
+    #[arg(long)]
+    pub copy: bool,
+}
+
 /// `doctor`.
 #[derive(Debug, Args)]
 pub struct Doctor {

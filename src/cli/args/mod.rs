@@ -22,7 +22,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use change::{Link, Pin, Remove, Rollback, Unlink, Unpin};
 pub use declare::{Ensure, ShareWith, Sync, Upgrade};
-pub use keep::{Doctor, Gc, Verify};
+pub use keep::{Doctor, Gc, Relocate, Verify};
 pub use leave::{Checkout, Export};
 pub use look::{Diff, Du, Events, History, List, Logs, Show, WhoUses, Why};
 pub use run::{Exec, Resolve};
@@ -221,6 +221,9 @@ pub enum Command {
     /// Bring the store to the newest format this release knows
     #[command(long_about = help::MIGRATE, after_long_help = help::MIGRATE_AFTER)]
     Migrate,
+    /// Make a moved or copied store's environments again for the path where it is
+    #[command(long_about = help::RELOCATE, after_long_help = help::RELOCATE_AFTER)]
+    Relocate(Relocate),
     /// Let the store take no more changes, for an image or a read-only mount
     #[command(long_about = help::SEAL, after_long_help = help::SEAL_AFTER)]
     Seal,

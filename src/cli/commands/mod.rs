@@ -18,6 +18,7 @@ mod logs;
 mod migrate;
 mod pin;
 mod reindex;
+mod relocate;
 mod remove;
 mod resolve;
 mod rollback;
@@ -67,6 +68,7 @@ pub fn run(context: &Context, command: Command) -> Outcome {
         Command::Verify(args) => verify::run(context, &args),
         Command::Reindex => reindex::run(context),
         Command::Migrate => migrate::run(context),
+        Command::Relocate(args) => relocate::run(context, &args),
         Command::Seal => seal::seal(context),
         Command::Unseal => seal::unseal(context),
         Command::Doctor(args) => doctor::run(context, &args),

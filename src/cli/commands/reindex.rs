@@ -9,7 +9,7 @@ use crate::settings::Settings;
 /// Runs `reindex`.
 pub fn run(context: &Context) -> Outcome {
     let settings: Settings = context.config()?.settings;
-    let store = open::open(context, settings)?;
+    let store = open::open_or_restore(context, settings)?;
     let reindexed = store.reindex()?;
     context.out.result(&reindexed, |text| {
         text.push_str(&format!(

@@ -109,6 +109,7 @@ impl DependencyError {
             Kind::NoInterpreter
             | Kind::InvalidConfig
             | Kind::NotPermitted
+            | Kind::MovedStore
             | Kind::UnsupportedFilesystem
             | Kind::UnsupportedFormat
             | Kind::NoSpace

@@ -38,6 +38,7 @@ impl Store {
             Access::Immutable => "the store is opened read-only",
         };
         findings.push(Finding::new("access", Level::Ok, format!("`{}`: {message}", self.root().display())));
+        findings.extend(self.place_finding());
     }
 
     fn look_at_index(&self, findings: &mut Vec<Finding>) {

@@ -171,6 +171,23 @@ pub const SCENARIOS: &[Scenario] = &[
         mends: false,
     },
     Scenario {
+        name: "relocate",
+        prepare: |world| {
+            world.ok(["ensure", "pack", "--with", "alpha==1.0"]);
+            world.ok(["pin", "release", "pack"]);
+            world.ok(["link", "pack", "linked"]);
+            // Its environments name another path from here on.
+            let elsewhere = world.path().join("elsewhere");
+            fs::rename(world.store(), &elsewhere).expect("moves");
+            world.ok(["--store".as_ref(), elsewhere.as_os_str(), "relocate".as_ref()]);
+            fs::rename(&elsewhere, world.store()).expect("moves");
+        },
+        command: &["relocate"],
+        may_have: &["1.0"],
+        may_be_done: false,
+        mends: true,
+    },
+    Scenario {
         name: "repair of a shared inode",
         prepare: |world| {
             world.ok(["ensure", "pack", "--with", "alpha==1.0"]);
