@@ -31,6 +31,11 @@ impl FileStamp {
             mtime_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
         })
     }
+
+    /// Whether the file at a path still has this stamp. A file that is gone or cannot be examined has another one. One `stat`.
+    pub fn is_still_of(&self, path: &Path) -> bool {
+        Self::of(path).is_ok_and(|now| now == *self)
+    }
 }
 
 /// What an interpreter is, wherever it stands. Never a path.
@@ -89,7 +94,7 @@ impl Interpreter {
 
     /// Whether the executable is still the one that was asked. One `stat`.
     pub fn is_unchanged(&self) -> bool {
-        FileStamp::of(&self.path).is_ok_and(|stamp| stamp == self.stamp)
+        self.stamp.is_still_of(&self.path)
     }
 
     /// A fact by name.
