@@ -23,10 +23,10 @@ pub struct Content {
     pub found: bool,
 }
 
-/// Opens a regular file for reading; a symbolic link is not followed (I9).
+/// Opens a regular file for reading; a symbolic link is not followed (I9), and a FIFO in its place is not waited for.
 pub fn open(path: &Path) -> Result<File> {
     let mut options = File::options();
-    options.read(true).custom_flags(OFlag::O_NOFOLLOW.bits());
+    options.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
     options.open(path).map_err(Error::io("open", path))
 }
 
