@@ -1,7 +1,7 @@
 //! [`Answers`]: what commands that ask once were answered, for the commands that ask the same after them.
 //!
-//! A page is the answers for the packs of one slot (`epoch`). It holds while the slot's counter is what it was before the index was asked, in the
-//! same boot, and while nothing was moved into `index.db`. None of that is compared: a page's checksum covers what it holds for as well, so that one
+//! A page is the answers for the packs of one slot (`epoch`). It is valid while the slot's counter is what it was before the index was queried, in the
+//! same epoch file and the same boot, and while nothing was written to `index.db` or its log. None of that is compared: a page's checksum covers what it holds for as well, so that one
 //! from before, one that is torn and one of another store are all alike no page.
 //!
 //! # Locking
@@ -11,7 +11,7 @@
 //! None: another boot believes nothing of it. What fails here fails nobody.
 //!
 //! # Performance
-//! A look is one `stat`, one opening and one read of 4 KiB.
+//! A look is two `stat`s, one opening and one read of 4 KiB.
 
 use std::fs::{File, Permissions};
 use std::io::ErrorKind;
@@ -67,11 +67,20 @@ pub struct Answers {
 
 impl Answers {
     /// To be made before the index is asked. None: there is no index.
-    pub fn of(layout: &Layout, store_id: &str, boot: &str) -> Option<Self> {
-        let index = FileStamp::of(&layout.index_db()).ok()?;
-        let mut holds_for = Canonical::new("envstore/answers/v1");
-        holds_for.field(store_id).field(boot);
-        holds_for.field(index.inode.to_le_bytes()).field(index.size.to_le_bytes()).field(index.mtime_ns.to_le_bytes());
+    ///
+    /// `incarnation` is that of the epoch's file. What is committed changes the database or its log, so that an answer from before a commit is not
+    /// believed even if counters came back from a backup.
+    pub fn of(layout: &Layout, store_id: &str, boot: &str, incarnation: u64) -> Option<Self> {
+        let [index, log, _] = layout.index_files();
+        let index = FileStamp::of(&index).ok()?;
+        // A missing log is like an empty one.
+        let log = FileStamp::of(&log).ok();
+        let mut holds_for = Canonical::new("envstore/answers/v2");
+        holds_for.field(store_id).field(boot).field(incarnation.to_le_bytes());
+        for stamp in [Some(index), log] {
+            let FileStamp { inode, size, mtime_ns } = stamp.unwrap_or(FileStamp { inode: 0, size: 0, mtime_ns: 0 });
+            holds_for.field(inode.to_le_bytes()).field(size.to_le_bytes()).field(mtime_ns.to_le_bytes());
+        }
         Some(Self { path: layout.answers(), holds_for })
     }
 
@@ -121,9 +130,10 @@ impl Answers {
         *blake3::hash(holds_for.bytes()).as_bytes()
     }
 
-    /// The file, to be written; a symbolic link is not followed (I9).
+    /// The file, to be written. A symbolic link is not followed (I9), and nothing but a regular file is written to or waited for.
     fn file(&self) -> std::io::Result<File> {
-        match File::options().write(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(&self.path) {
+        let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        match File::options().write(true).custom_flags(flags.bits()).open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let file = File::options().write(true).create_new(true).mode(0o644).open(&self.path)?;
                 // Whatever the umask: readers of another uid ask too. By root it is made for the store's owner.
@@ -133,6 +143,7 @@ impl Answers {
                 }
                 Ok(file)
             }
+            Ok(file) if !file.metadata()?.is_file() => Err(std::io::Error::other("it is not a regular file")),
             opened => opened,
         }
     }
@@ -164,7 +175,7 @@ mod tests {
     }
 
     fn answers(layout: &Layout) -> Answers {
-        Answers::of(layout, "id", BOOT).expect("an index")
+        Answers::of(layout, "id", BOOT, 1).expect("an index")
     }
 
     fn answer(pack: &str) -> Answer {
@@ -226,20 +237,47 @@ mod tests {
     }
 
     #[test]
-    fn it_is_nothing_to_another_boot_store_or_index() {
+    fn what_is_no_file_in_its_place_stops_nobody() {
+        let (_dir, layout) = layout();
+        let there = layout.answers();
+        for what in ["a directory", "a fifo", "damage", "nothing"] {
+            match what {
+                "a directory" => fs::create_dir(&there).expect("a directory"),
+                "a fifo" => nix::unistd::mkfifo(&there, nix::sys::stat::Mode::S_IRWXU).expect("a fifo"),
+                "damage" => fs::write(&there, "damage").expect("writes"),
+                _ => {}
+            }
+            assert_eq!(get(&answers(&layout), &answer("pack"), 4), None, "{what}");
+            keep(&answers(&layout), &answer("pack"), 4);
+            let is_kept = get(&answers(&layout), &answer("pack"), 4).is_some();
+            assert_eq!(is_kept, ["damage", "nothing"].contains(&what), "{what}");
+            let _ = fs::remove_dir(&there);
+            let _ = fs::remove_file(&there);
+        }
+    }
+
+    #[test]
+    fn it_is_nothing_to_another_boot_store_epoch_or_index() {
         let (_dir, layout) = layout();
         let answer = answer("pack");
         keep(&answers(&layout), &answer, 4);
-        for (id, boot) in [("id", "another"), ("another", BOOT), ("i", "dboot")] {
-            let others = Answers::of(&layout, id, boot).expect("an index");
-            assert_eq!(get(&others, &answer, 4), None, "{id} {boot}");
+        for (id, boot, incarnation) in [("id", "another", 1), ("another", BOOT, 1), ("i", "dboot", 1), ("id", BOOT, 2)]
+        {
+            let others = Answers::of(&layout, id, boot, incarnation).expect("an index");
+            assert_eq!(get(&others, &answer, 4), None, "{id} {boot} {incarnation}");
         }
+        // A commit that nothing moved into the database yet.
+        let log = &layout.index_files()[1];
+        fs::write(log, "a commit").expect("writes");
+        assert_eq!(get(&answers(&layout), &answer, 4), None);
+        fs::remove_file(log).expect("removes");
+        assert!(get(&answers(&layout), &answer, 4).is_some());
         // As many bytes, in the same file.
         let index = File::options().write(true).open(layout.index_db()).expect("opens");
         index.set_modified(SystemTime::now() + Duration::from_secs(1)).expect("another time");
         assert_eq!(get(&answers(&layout), &answer, 4), None);
         fs::remove_file(layout.index_db()).expect("removes");
-        assert!(Answers::of(&layout, "id", BOOT).is_none());
+        assert!(Answers::of(&layout, "id", BOOT, 1).is_none());
     }
 
     #[test]

@@ -1,30 +1,51 @@
 //! [`Epoch`]: counters in a mapped file that tell which answers of the index may have changed.
 //!
-//! A pack's ref hashes to one of 1,024 slots. Whoever changes what a pack's binding answers makes its slot's counter odd before
-//! the change is committed and even after it; whoever keeps an answer keeps the counter it was read under. Equal counters
-//! mean that nothing changed, and looking costs no system call.
+//! A pack's ref hashes to one of 1,024 slots. A writer that changes what a pack's binding answers makes the slot's counter odd before
+//! it commits, and even afterwards. A process that caches an answer keeps the counter it was read under ([`Sample`]). Equal counters
+//! mean that nothing changed, and the comparison needs no system call.
+//!
+//! The file is a cache: the index is right where the two differ, and a file that is lost or damaged never stops a command.
 //!
 //! # Locking
 //! None of its own. [`Epoch::begin`] is called inside an IMMEDIATE transaction of the index, after its last read: SQLite's write
-//! lock keeps writers apart there. [`Change::settle`] is called after that lock is gone, so it only ever replaces the very number
-//! its own `begin` wrote; a later writer has taken over otherwise, and settles. Counters never go down.
+//! lock keeps other writers out. [`Change::settle`] is called after that lock was released, so it only ever replaces the very number
+//! that its own `begin` stored; otherwise a later writer has taken the counter over, and settles it. Counters never go down.
 //!
-//! A reader takes the counter *before* its query begins and keeps the answer only under an even one. A writer that was killed
+//! A reader takes the counter *before* its query begins and caches the answer only under an even one. A writer that was killed
 //! leaves its counters odd: readers of those slots ask the index each time, until the next writer settles them with its own.
 //!
+//! # When the file is lost, damaged, replaced or restored
+//! - **Opening.** The owner creates a missing file, and puts a new one in the place of one that cannot be used ([`Epoch::for_owner`]). A reader does
+//!   without ([`Epoch::for_reader`]). Neither waits for a FIFO or follows a link.
+//! - **Reading.** The first access of each second compares the device, inode, size and time of the last change of what is at the path with what this
+//!   process mapped ([`Epoch::look`]). If they differ, everything cached is outdated, and the file that is there now is mapped, if it can be used. The
+//!   time of the last change tells of a file that was restored in place or by renaming it back, and of one that an overlay copied up: the inode
+//!   is the same. A writer's store through its mapping changes the time too, once after each time the kernel wrote the page to disk, so a process may
+//!   ask the index again for everything although only one pack changed.
+//! - **Writing.** Each transaction compares the path with its mapping after it took SQLite's write lock, and again after its commit. A writer never
+//!   moves the counters of a file that is not at the path. If it can neither write nor replace the file, it removes it, and if it cannot do that either,
+//!   it refuses the change.
+//!
+//! A new file has a random incarnation. An answer is cached under a mapping of this process, or under the incarnation (`answers`), and is
+//! therefore never taken for an answer under another file.
+//!
+//! What remains: for up to a second a process may answer what was so when the file was removed or replaced. And a process that touches the mapping of
+//! a file that was truncated *in place* is ended by SIGBUS (mmap(2)) if it does so before its look of that second, as with SQLite's `index.db-shm`. envstore
+//! itself never truncates the file.
+//!
 //! # Layout
-//! store-layout.md. The file's blocks are allocated at its creation (a store into a hole dies by SIGBUS on a full disk), and it is
-//! never truncated and never replaced.
+//! store-layout.md. The file's blocks are allocated at its creation, because a store into a hole ends the process with SIGBUS on a full disk.
 
+mod change;
 mod file;
 #[cfg(test)]
 mod model;
+mod watch;
 
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::Result;
-use file::Mapped;
+pub use change::Change;
+pub use watch::{Epoch, Sample};
 
 /// How many counters there are.
 pub const SLOTS: usize = 1024;
@@ -71,108 +92,15 @@ impl Slots {
     }
 }
 
-/// A store's counters, mapped into this process. A fork keeps them.
-#[derive(Debug)]
-pub struct Epoch(Mapped);
-
-impl Epoch {
-    /// Makes the file of a store, unless it is there. `staging` is on the same filesystem.
-    pub fn create(staging: &Path, path: &Path, store_id: &str) -> Result<()> {
-        file::create(staging, path, store_id)
-    }
-
-    /// Maps the file of a store, to be written or only to be read. None: there is none.
-    ///
-    /// # Errors
-    /// [`crate::Error::Corrupt`] when it is not what this release writes for this store.
-    pub fn open(path: &Path, store_id: &str, writable: bool) -> Result<Option<Self>> {
-        Ok(Mapped::open(path, store_id, writable)?.map(Self))
-    }
-
-    /// The id of the store whose file this is; none where it is no such file.
-    pub fn store_id(path: &Path) -> Option<String> {
-        file::store_id(path)
-    }
-
-    /// A slot's counter. No system call.
-    #[inline]
-    pub fn counter(&self, slot: Slot) -> u64 {
-        let counter = self.0.counter(slot.number()).load(Ordering::Relaxed);
-        // Relaxed is what a page mapped for reading allows; the fence makes it an acquire.
-        fence(Ordering::Acquire);
-        counter
-    }
-
-    /// How often the index was rebuilt.
-    pub fn incarnation(&self) -> u64 {
-        self.0.incarnation().load(Ordering::Relaxed)
-    }
-
-    /// Makes the counters of these slots odd, and takes over those that a dead writer left odd. The caller is inside an IMMEDIATE
-    /// transaction, after its last read and before its commit.
-    pub fn begin(&self, changed: &Slots) -> Change<'_> {
-        self.make_odd(|slot, counter| changed.has(slot) || is_odd(counter))
-    }
-
-    /// The same for a rebuild of the index: every slot, and another incarnation. The caller holds `guards/index` exclusive, so
-    /// that nobody writes.
-    pub fn begin_rebuild(&self) -> Change<'_> {
-        let change = self.make_odd(|_, _| true);
-        self.0.incarnation().fetch_add(1, Ordering::SeqCst);
-        change
-    }
-
-    fn make_odd(&self, wanted: impl Fn(Slot, u64) -> bool) -> Change<'_> {
-        let mut begun = Vec::new();
-        for slot in Slot::all() {
-            let counter = self.0.counter(slot.number());
-            let old = counter.load(Ordering::SeqCst);
-            if wanted(slot, old) {
-                let mine = next_odd(old);
-                counter.store(mine, Ordering::SeqCst);
-                begun.push((slot, mine));
-            }
-        }
-        fence(Ordering::SeqCst);
-        Change { epoch: self, begun }
-    }
-}
-
-/// A change whose outcome is not known yet. Dropped, it stays so: the counters are left odd.
-#[must_use]
-#[derive(Debug)]
-pub struct Change<'a> {
-    epoch: &'a Epoch,
-    begun: Vec<(Slot, u64)>,
-}
-
-impl Change<'_> {
-    /// The change is committed or rolled back, for certain: readers may keep answers again.
-    pub fn settle(self) {
-        for (slot, mine) in self.begun {
-            settle(self.epoch.0.counter(slot.number()), mine);
-        }
-    }
-}
-
-/// Whether a writer is, or died, between its two steps.
+/// Whether a writer is between its two steps, or died there.
 pub fn is_odd(counter: u64) -> bool {
     counter % 2 == 1
 }
 
-/// The next odd number above a counter.
-fn next_odd(counter: u64) -> u64 {
-    counter + 1 + counter % 2
-}
-
-/// Makes a counter even, if it is still the one this writer wrote.
-fn settle(counter: &AtomicU64, mine: u64) {
-    // Failed: a later writer took over, and settles it.
-    let _ = counter.compare_exchange(mine, mine + 1, Ordering::SeqCst, Ordering::SeqCst);
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::error::Error;
 
@@ -190,7 +118,7 @@ mod tests {
         let reader = Epoch::open(&dir.path().join("epoch"), ID, false).expect("opens").expect("there");
         let (slot, other) = (Slot::of("aws.s3"), Slot::of("aws.ec2"));
         slots.add(slot);
-        let change = writer.begin(&slots);
+        let change = writer.begin(&slots).expect("begins");
         assert_eq!((reader.counter(slot), reader.counter(other)), (1, 0));
         change.settle();
         assert_eq!((reader.counter(slot), reader.counter(other)), (2, 0));
@@ -202,9 +130,9 @@ mod tests {
         let (epoch, slots) = (made(dir.path()), Slots::default());
         let slot = Slot::of("aws.s3");
         slots.add(slot);
-        drop(epoch.begin(&slots));
+        drop(epoch.begin(&slots).expect("begins"));
         assert_eq!(epoch.counter(slot), 1);
-        epoch.begin(&Slots::default()).settle();
+        epoch.begin(&Slots::default()).expect("begins").settle();
         assert_eq!(epoch.counter(slot), 4);
     }
 
@@ -212,9 +140,10 @@ mod tests {
     fn a_rebuild_changes_every_slot_and_the_incarnation() {
         let dir = tempfile::tempdir().expect("a directory");
         let epoch = made(dir.path());
-        epoch.begin_rebuild().settle();
+        let before = epoch.incarnation();
+        epoch.begin_rebuild().expect("begins").settle();
         assert!(Slot::all().all(|slot| epoch.counter(slot) == 2));
-        assert_eq!(epoch.incarnation(), 1);
+        assert_eq!(epoch.incarnation(), before + 1);
     }
 
     #[test]
@@ -228,9 +157,10 @@ mod tests {
         let path = dir.path().join("epoch");
         assert!(Epoch::open(&path, ID, true).expect("no error").is_none());
         let epoch = made(dir.path());
-        epoch.begin_rebuild().settle();
+        let before = epoch.incarnation();
+        epoch.begin_rebuild().expect("begins").settle();
         Epoch::create(dir.path(), &path, ID).expect("it is there");
-        assert_eq!(epoch.incarnation(), 1, "it is the same file");
+        assert_eq!(epoch.incarnation(), before + 1, "it is the same file");
         assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 1, "nothing is left beside it");
         for (bytes, id) in [(12_288, "f".repeat(32)), (12_287, ID.into()), (0, ID.into())] {
             let copy = dir.path().join("copy");

@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{is_odd, next_odd, settle};
+use super::change::{next_odd, settle};
+use super::is_odd;
 
 /// A writer's place in its one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -173,16 +174,17 @@ proptest::proptest! {
         let mut seen: Vec<HashSet<(u64, u32)>> = vec![HashSet::new(); 8];
         for (slot, what) in steps {
             let place = usize::from(slot);
-            let (slot, before) = (super::Slot(slot), epoch.counter(super::Slot(slot)));
+            let value = |slot| epoch.sample(slot).expect("counters").value();
+            let (slot, before) = (super::Slot(slot), value(super::Slot(slot)));
             let slots = super::Slots::default();
             slots.add(slot);
-            let change = epoch.begin(&slots);
+            let change = epoch.begin(&slots).expect("begins");
             // 0: rolled back; 1: committed; 2: killed before; 3: killed after the commit.
             answers[place] += u32::from(what % 2 == 1);
             if what < 2 {
                 change.settle();
             }
-            let now = epoch.counter(slot);
+            let now = value(slot);
             proptest::prop_assert!(now > before);
             if !is_odd(now) {
                 seen[place].insert((now, answers[place]));

@@ -231,7 +231,7 @@ impl Index {
             tx.rollback().map_err(failed)?;
             return Ok(result);
         }
-        let begun = self.epoch.as_ref().map(|epoch| epoch.begin(&changed));
+        let begun = self.epoch.as_ref().map(|epoch| epoch.begin(&changed)).transpose()?;
         reached("index: before a commit")?;
         // A commit that failed may have happened: then the counters stay odd until a later writer settles them.
         tx.commit().map_err(failed)?;

@@ -178,7 +178,7 @@ mod tests {
         assert!(is_locked(&asks));
 
         let epoch = epoch(&layout).expect("counters");
-        let rebuild = epoch.begin_rebuild();
+        let rebuild = epoch.begin_rebuild().expect("begins");
         set_aside(&layout, &layout.root().join("aside")).expect("moves");
         Index::create(&layout, 0o640).expect("creates");
         rebuild.settle();

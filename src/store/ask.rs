@@ -11,12 +11,15 @@ use super::open::{Builder, Found};
 use super::report::Resolved;
 use super::resolve::{self, EnvHandle};
 use crate::answers::{Answer, Answers};
-use crate::epoch::{Slot, is_odd};
+use crate::epoch::{Sample, Slot};
 use crate::error::Result;
-use crate::interpreter::FileStamp;
+use crate::failpoint::reached;
+use crate::fs::lock::Mode;
+use crate::guard::Guard;
 use crate::layout::Layout;
 use crate::lease::Lease;
 use crate::pack::PackRef;
+use crate::store_file::StoreFile;
 
 /// The environment a pack is bound to, leased.
 #[derive(Debug)]
@@ -65,19 +68,19 @@ impl Builder {
 /// An answer that was kept, leased, if it still holds.
 fn known(found: &Found, pack: &PackRef) -> Result<Option<Answered>> {
     let Found { layout, store, epoch: Some(epoch), boot: Some(boot), .. } = found else { return Ok(None) };
-    let slot = Slot::of(pack.as_str());
-    let counter = epoch.counter(slot);
-    let answer = Answers::of(layout, &store.id, boot).and_then(|answers| answers.get(pack, slot, counter));
+    let Some(counter) = epoch.sample(Slot::of(pack.as_str())) else { return Ok(None) };
+    let answers = Answers::of(layout, &store.id, boot, counter.incarnation());
+    let answer = answers.and_then(|answers| answers.get(pack, counter.slot(), counter.value()));
     let Some(answer) = answer else { return Ok(None) };
     let Some(lease) = Lease::acquire(&layout.lease(&answer.name))? else { return Ok(None) };
     // Bound to it after the lock as well: then it was not condemned (I4).
-    Ok((epoch.counter(slot) == counter).then(|| Answered { resolved: resolved(answer, layout), lease }))
+    Ok(counter.is_current().then(|| Answered { resolved: resolved(answer, layout), lease }))
 }
 
 fn resolved(answer: Answer, layout: &Layout) -> Resolved {
     let Answer { pack, name, env, generation, cause, stale, interpreter, stamp } = answer;
     let path = layout.env(&name);
-    let interpreter_changed = FileStamp::of(&interpreter).map_or(true, |now| now != stamp);
+    let interpreter_changed = !stamp.is_still_of(&interpreter);
     Resolved {
         pack,
         env,
@@ -93,14 +96,29 @@ fn resolved(answer: Answer, layout: &Layout) -> Resolved {
 impl Store {
     /// [`Store::resolve`], and what it says is kept for whoever asks next.
     pub(crate) fn answer(&self, pack: &PackRef) -> Result<Answered> {
-        // Both before the query: what changes from here on has others.
-        let counter = self.counter(pack).filter(|(_, counter)| !is_odd(*counter));
-        let answers = self.0.boot.as_ref().and_then(|boot| Answers::of(&self.0.layout, &self.0.id, boot));
+        // Both before the query: every later change makes them invalid.
+        let counter = self.counter(pack).filter(Sample::is_settled);
+        let kept = counter.as_ref().zip(self.0.boot.as_ref()).and_then(|(counter, boot)| {
+            Answers::of(&self.0.layout, &self.0.id, boot, counter.incarnation()).zip(Some(counter))
+        });
         let handle = self.resolve(pack)?;
-        if let (Some(answers), Some((slot, counter))) = (answers, counter) {
-            answers.keep(&answer(&handle), slot, counter);
+        if let Some((answers, counter)) = kept {
+            self.keep_answer(&answers, &answer(&handle), counter);
         }
         Ok(Answered { resolved: handle.summary(), lease: handle.into_lease()? })
+    }
+
+    /// Caches an answer unless the index is being rebuilt or the store was sealed since it was opened: like each write to the index, it holds
+    /// `guards/index` shared, and reads `store.json` under it.
+    fn keep_answer(&self, answers: &Answers, answer: &Answer, counter: &Sample) {
+        let layout = &self.0.layout;
+        if reached("answers: before one is kept").is_err() {
+            return;
+        }
+        let Ok(Some(_guard)) = Guard::try_take(&layout.guard_index(), Mode::Shared) else { return };
+        if StoreFile::read(layout).is_ok_and(|store| store.is_some_and(|store| !store.sealed)) {
+            answers.keep(answer, counter.slot(), counter.value());
+        }
     }
 }
 

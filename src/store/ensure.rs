@@ -21,7 +21,7 @@ use super::resolve::EnvHandle;
 use super::runtime::Distribution;
 use crate::cancel::Cancel;
 use crate::component;
-use crate::epoch::Slot;
+use crate::epoch::Sample;
 use crate::error::{Error, Kind, Result};
 use crate::index::failures::{self, PackFailure};
 use crate::index::{Access, Bound, bindings, collection, envs, sql};
@@ -205,7 +205,7 @@ impl Store {
             None => self.recorded(pack)?,
         };
         let request = Request { pack, spec, origin, ask, cancel, started };
-        let mut ready = match self.hit(&request, before.as_ref(), counter)? {
+        let mut ready = match self.hit(&request, before.as_ref(), counter.as_ref())? {
             Some(ready) => {
                 self.0.counters.missed();
                 self.keep_handle(&ready.handle, counter);
@@ -263,7 +263,7 @@ impl Store {
         found.map(|(row, spec)| (spec, row.origin)).ok_or_else(|| Error::NoPack(pack.clone()))
     }
 
-    fn hit(&self, request: &Request<'_>, bound: Option<&Bound>, counter: Option<(Slot, u64)>) -> Result<Option<Ready>> {
+    fn hit(&self, request: &Request<'_>, bound: Option<&Bound>, counter: Option<&Sample>) -> Result<Option<Ready>> {
         let Some(bound) = bound else { return Ok(None) };
         if request.ask.upgrade || request.ask.rebuild || !is_hit(bound, &request.spec) {
             return Ok(None);

@@ -18,7 +18,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use jiff::{SignedDuration, Timestamp};
 
 use super::resolve::EnvHandle;
-use crate::epoch::{Epoch, Slot, is_odd};
+use crate::epoch::Sample;
 use crate::pack::PackRef;
 
 /// How many handles a process keeps where nothing else is said.
@@ -31,18 +31,13 @@ const RESOLUTION: SignedDuration = SignedDuration::from_mins(5);
 #[derive(Debug)]
 struct Entry {
     handle: EnvHandle,
-    slot: Slot,
-    /// The pack's counter before the index was asked: even.
-    counter: u64,
+    /// The pack's counter before the index was queried.
+    sample: Sample,
     /// The number of the miss before its last use.
     used: AtomicU64,
 }
 
 impl Entry {
-    fn holds(&self, epoch: &Epoch) -> bool {
-        epoch.counter(self.slot) == self.counter
-    }
-
     fn is_of(&self, pack: &PackRef) -> bool {
         self.handle.pack() == pack
     }
@@ -103,11 +98,11 @@ impl Handles {
 
     /// The handle kept for a pack, if nothing changed since.
     #[inline]
-    pub fn hit(&self, pack: &PackRef, epoch: &Epoch) -> Option<EnvHandle> {
+    pub fn hit(&self, pack: &PackRef) -> Option<EnvHandle> {
         let hash = self.hasher.hash_one(pack.as_str());
         let shard = self.shard(hash);
         let entries = shard.read();
-        let entry = entries.find(hash, |entry| entry.is_of(pack)).filter(|entry| entry.holds(epoch))?;
+        let entry = entries.find(hash, |entry| entry.is_of(pack)).filter(|entry| entry.sample.is_current())?;
         let miss = self.misses.load(Ordering::Relaxed);
         // Written once between two misses, so that threads on one pack do not fight for it.
         if entry.used.load(Ordering::Relaxed) != miss {
@@ -131,13 +126,13 @@ impl Handles {
     }
 
     /// Keeps what the index answered after the counter was taken, unless a writer was at work then.
-    pub fn keep(&self, handle: &EnvHandle, slot: Slot, counter: u64) {
-        if self.capacity == 0 || is_odd(counter) {
+    pub fn keep(&self, handle: &EnvHandle, sample: Sample) {
+        if self.capacity == 0 || !sample.is_settled() {
             return;
         }
         let hash = self.hasher.hash_one(handle.pack().as_str());
         let used = AtomicU64::new(self.misses.load(Ordering::Relaxed));
-        let entry = Entry { handle: handle.clone(), slot, counter, used };
+        let entry = Entry { handle: handle.clone(), sample, used };
         let mut shard = self.shard(hash).write();
         let before = shard.find_mut(hash, |entry| entry.is_of(handle.pack()));
         let before = match before {
@@ -162,17 +157,17 @@ impl Handles {
     }
 
     /// Drops what changed, and what was not used for longest if there is too much: part of every miss.
-    pub fn let_go(&self, epoch: &Epoch) {
+    pub fn let_go(&self) {
         self.misses.fetch_add(1, Ordering::Relaxed);
         let mut kept = 0;
         for shard in &self.shards {
             let entries = shard.read();
-            let all_hold = entries.iter().all(|entry| entry.holds(epoch));
+            let all_hold = entries.iter().all(|entry| entry.sample.is_current());
             kept += entries.len();
             drop(entries);
             if !all_hold {
                 let mut entries = shard.write();
-                let gone: Vec<Entry> = entries.extract_if(|entry| !entry.holds(epoch)).collect();
+                let gone: Vec<Entry> = entries.extract_if(|entry| !entry.sample.is_current()).collect();
                 kept -= gone.len().min(kept);
                 drop(entries);
                 self.dropped(gone);

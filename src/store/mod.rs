@@ -40,6 +40,7 @@ pub mod make;
 mod migrate;
 pub mod observer;
 pub mod open;
+mod open_epoch;
 pub mod pin;
 mod publish;
 pub mod reindex;

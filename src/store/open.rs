@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::handles::{HANDLES, Handles};
 use super::identity::{self, Located, Place};
 use super::observer::{Observed, Observer};
+use super::open_epoch::open_epoch;
 use super::stats::Counters;
 use super::{Inner, Store, after_boot, create, reindex};
 use crate::clock::{Clock, SystemClock};
@@ -167,7 +168,7 @@ impl Builder {
         let Located { layout, store, place } = located;
         create::require_usable_path(&layout)?;
         let access = access(&layout, &store, self.read_only)?;
-        let epoch = epoch(&layout, access, &store.id)?;
+        let epoch = open_epoch(&layout, access, &store.id);
         let boot = if access == Access::Immutable { None } else { self.clock.boot() };
         Ok(Found { layout, store, place, access, epoch, boot })
     }
@@ -188,10 +189,10 @@ impl Builder {
         let index = match open(&layout, access, found_epoch) {
             Err(Error::Corrupt { reason, .. }) if access == Access::Owner => {
                 tracing::warn!(%reason, "the index cannot be used and is rebuilt");
-                let epoch = || epoch(&layout, access, &store.id);
+                let epoch = || open_epoch(&layout, access, &store.id);
                 let clock = self.clock.as_ref();
-                recovered = Some(reindex::rebuild_if_needed(&layout, epoch()?.as_ref(), clock, &self.runtimes)?);
-                Index::open(&layout, access, epoch()?)?
+                recovered = Some(reindex::rebuild_if_needed(&layout, epoch().as_ref(), clock, &self.runtimes)?);
+                Index::open(&layout, access, epoch())?
             }
             opened => opened?,
         };
@@ -239,28 +240,6 @@ impl Store {
     #[cfg(feature = "worker")]
     pub(crate) fn stranger_in(root: &Path) -> Result<Option<String>> {
         create::stranger(&Layout::new(root))
-    }
-}
-
-/// The counters that tell what changed. A store made before there were any gets them from whoever may write.
-///
-/// # Errors
-/// [`Error::Corrupt`] for the owner: what it wrote would be told to nobody. A reader does without.
-fn epoch(layout: &Layout, access: Access, store_id: &str) -> Result<Option<Epoch>> {
-    let path = layout.epoch();
-    match access {
-        Access::Owner => {
-            if let Some(epoch) = Epoch::open(&path, store_id, true)? {
-                return Ok(Some(epoch));
-            }
-            // They hold for counters that are gone.
-            let _ = fs::remove_file(layout.answers());
-            Epoch::create(&layout.dir("staging"), &path, store_id)?;
-            Epoch::open(&path, store_id, true)
-        }
-        Access::Reader => Ok(Epoch::open(&path, store_id, false).unwrap_or_default()),
-        // Nobody writes it, and nobody would be told.
-        Access::Immutable => Ok(None),
     }
 }
 

@@ -101,7 +101,7 @@ fn rebuild(
     let result = fill(&beside, layout, clock, runtimes, on_disk, &mut found);
     let result = result.and_then(|()| {
         // Whoever keeps an answer asks again, and asks the new index. If this fails half-way every counter stays odd.
-        let every_answer = epoch.map(Epoch::begin_rebuild);
+        let every_answer = epoch.map(Epoch::begin_rebuild).transpose()?;
         index::set_aside(layout, &layout.dir("quarantine").join(durable::unique("index")))?;
         for (from, to) in beside.index_files().iter().zip(layout.index_files()) {
             if from.exists() {

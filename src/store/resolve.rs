@@ -1,7 +1,7 @@
 //! `resolve`: the environment a pack is bound to, leased.
 //!
-//! Correct by the index alone. With an epoch a handle is kept while its pack's counter stands (`store::handles`): the
-//! counter is taken before the query, and an odd one keeps nothing.
+//! Correct by the index alone. With an epoch a handle is cached while its pack's counter is unchanged (`store::handles`): the
+//! counter is taken before the query, and nothing is cached under an odd one.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::Store;
 use super::report::Resolved;
 use super::runtime::Distribution;
 use crate::digest::EnvKey;
-use crate::epoch::{Slot, is_odd};
+use crate::epoch::{Sample, Slot};
 use crate::error::{Error, Result};
 use crate::index::{Access, Bound, State, bindings, envs, sql};
 use crate::lease::Lease;
@@ -177,7 +177,8 @@ pub(super) fn activate(env: &Path, command: &mut Command, path: Option<&OsStr>) 
 impl Store {
     /// The environment a pack is bound to, leased. Builds nothing, writes nothing, starts nothing.
     ///
-    /// Cost: nothing but memory while no binding of the pack's slot changed; else two queries and a lease.
+    /// Cost: nothing but memory while no binding of the pack's slot changed, and one `stat` in each second for all packs together; otherwise two queries
+    /// and a lease.
     ///
     /// # Errors
     /// [`Error::NoPack`]; [`Error::Corrupt`] when the environment's directory is gone.
@@ -191,9 +192,9 @@ impl Store {
         self.0.counters.missed();
         // Before the query: what changes from here on has another one.
         let counter = self.counter(pack);
-        let last = counter.and_then(|_| self.0.handles.last(pack));
+        let last = counter.as_ref().and_then(|_| self.0.handles.last(pack));
         self.let_go_of_changed();
-        let handle = self.look_up(pack, last, counter)?;
+        let handle = self.look_up(pack, last, counter.as_ref())?;
         self.keep_handle(&handle, counter);
         self.record_uses();
         self.0.observed.tell(|observer| observer.resolved(pack, false));
@@ -201,28 +202,28 @@ impl Store {
     }
 
     /// A pack's counter as it is now. None: there are none.
-    pub(super) fn counter(&self, pack: &PackRef) -> Option<(Slot, u64)> {
-        let slot = Slot::of(pack.as_str());
-        self.0.index.epoch().map(|epoch| (slot, epoch.counter(slot)))
+    pub(super) fn counter(&self, pack: &PackRef) -> Option<Sample> {
+        self.0.index.epoch()?.sample(Slot::of(pack.as_str()))
     }
 
     /// Keeps what the index answered after the counter was taken.
-    pub(super) fn keep_handle(&self, handle: &EnvHandle, counter: Option<(Slot, u64)>) {
-        if let Some((slot, counter)) = counter {
-            self.0.handles.keep(handle, slot, counter);
+    pub(super) fn keep_handle(&self, handle: &EnvHandle, counter: Option<Sample>) {
+        if let Some(counter) = counter {
+            self.0.handles.keep(handle, counter);
         }
     }
 
-    /// [`Store::resolve`] where the answer is kept. No system call.
+    /// [`Store::resolve`] where the answer is kept. One `stat` in each second, for all packs together; otherwise no system call.
     pub(crate) fn resolve_kept(&self, pack: &PackRef) -> Option<EnvHandle> {
         let handle = self.kept(pack)?;
         self.0.observed.tell(|observer| observer.resolved(pack, true));
         Some(handle)
     }
 
-    /// The handle kept for a pack, if nothing changed since it was resolved. No system call.
+    /// The handle kept for a pack, if nothing changed since it was resolved. Costs what [`Store::resolve_kept`] does.
     pub(crate) fn kept(&self, pack: &PackRef) -> Option<EnvHandle> {
-        self.0.handles.hit(pack, self.0.index.epoch()?)
+        self.0.index.epoch()?.look();
+        self.0.handles.hit(pack)
     }
 
     /// Lets go of what is kept for a pack, and of what is kept although it changed.
@@ -234,13 +235,11 @@ impl Store {
 
     /// Lets go of the kept environments that are not what their packs are bound to any more.
     pub(super) fn let_go_of_changed(&self) {
-        if let Some(epoch) = self.0.index.epoch() {
-            self.0.handles.let_go(epoch);
-        }
+        self.0.handles.let_go();
     }
 
     /// Asks the index. The handle resolved before is the answer again if it is the same binding: its lease still holds.
-    fn look_up(&self, pack: &PackRef, last: Option<EnvHandle>, counter: Option<(Slot, u64)>) -> Result<EnvHandle> {
+    fn look_up(&self, pack: &PackRef, last: Option<EnvHandle>, counter: Option<&Sample>) -> Result<EnvHandle> {
         let mut missing = None;
         loop {
             let bound = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;
@@ -286,12 +285,12 @@ impl Store {
 
     /// Leases what a pack is bound to. If the counter taken before the query still stands after the lock, the pack is still bound to it:
     /// then it was not condemned (I4), and the index need not be asked again.
-    pub(super) fn lease_bound(&self, bound: &Bound, counter: Option<(Slot, u64)>) -> Result<Option<Lease>> {
-        let Some(before) = counter.filter(|(_, counter)| !is_odd(*counter) && bound.env.state == State::Ready) else {
+    pub(super) fn lease_bound(&self, bound: &Bound, counter: Option<&Sample>) -> Result<Option<Lease>> {
+        let Some(before) = counter.filter(|counter| counter.is_settled() && bound.env.state == State::Ready) else {
             return self.lease(&bound.env);
         };
         let lease = Lease::acquire(&self.0.layout.lease(&bound.env.name))?;
-        if self.counter(&bound.pack.pack) != Some(before) {
+        if !before.is_current() {
             return self.lease(&bound.env);
         }
         if lease.is_some() {

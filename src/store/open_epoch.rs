@@ -1,0 +1,14 @@
+//! The epoch ([`crate::epoch`]) of a store, as its owner, a reader, or a process that reads a sealed store opens it.
+
+use crate::epoch::Epoch;
+use crate::index::Access;
+use crate::layout::Layout;
+
+/// Opens the epoch. None: the store is sealed or read-only, so nobody would be told of a change. Never fails: the index is right without them.
+pub(super) fn open_epoch(layout: &Layout, access: Access, store_id: &str) -> Option<Epoch> {
+    match access {
+        Access::Owner => Some(Epoch::for_owner(&layout.epoch(), store_id)),
+        Access::Reader => Some(Epoch::for_reader(&layout.epoch(), store_id)),
+        Access::Immutable => None,
+    }
+}
