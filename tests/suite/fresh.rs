@@ -18,7 +18,7 @@ use crate::support::{Wheel, World, ran};
 const ROOT: &str = "ENVSTORE_TEST_ROOT";
 
 /// A pack with an environment of `alpha` 1.0 as its generation 1, of 2.0 as 2, and a neighbour.
-fn two_generations() -> World {
+pub(super) fn two_generations() -> World {
     let world = World::new();
     for version in ["1.0", "2.0"] {
         world.wheel(&Wheel::new("alpha", version));
@@ -28,18 +28,18 @@ fn two_generations() -> World {
     world
 }
 
-fn pack(name: &str) -> PackRef {
+pub(super) fn pack(name: &str) -> PackRef {
     PackRef::new(name).expect("a ref")
 }
 
 /// What the index alone answers.
-fn truth(root: &Path) -> PathBuf {
+pub(super) fn truth(root: &Path) -> PathBuf {
     let store = Store::builder(root).handles(0).open().expect("opens");
     store.resolve(&pack("pack")).expect("bound").path().to_owned()
 }
 
 /// What a command answers, which may know it of the command before.
-fn asked(world: &World) -> PathBuf {
+pub(super) fn asked(world: &World) -> PathBuf {
     world.json(["resolve", "pack"])["path"].as_str().expect("a path").into()
 }
 
@@ -84,14 +84,14 @@ fn switches_generations_when_told() {
 }
 
 /// A process that binds the pack to another generation when it is told.
-struct Switcher {
+pub(super) struct Switcher {
     process: Child,
     commands: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
 }
 
 impl Switcher {
-    fn start(root: &Path) -> Self {
+    pub(super) fn start(root: &Path) -> Self {
         let mut process = helper("fresh::switches_generations_when_told", root);
         let commands = process.stdin.take().expect("piped");
         let answers = BufReader::new(process.stdout.take().expect("piped")).lines();
@@ -105,12 +105,12 @@ impl Switcher {
         self.answers.next().expect("it goes on").expect("a line")
     }
 
-    fn switch_to(&mut self, generation: u64) {
+    pub(super) fn switch_to(&mut self, generation: u64) {
         writeln!(self.commands, "{generation}").expect("told");
         assert_eq!(self.said(), "done");
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         let Self { mut process, commands, .. } = self;
         drop(commands);
         assert!(process.wait().expect("ends").success());

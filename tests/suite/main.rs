@@ -12,6 +12,7 @@ mod crash;
 mod declare;
 mod doctor;
 mod environment;
+mod epoch;
 mod events;
 mod failures;
 mod filesystems;
