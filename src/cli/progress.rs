@@ -67,7 +67,7 @@ impl Progress {
             overall.set_style(
                 style(&format!("{bar} {{pos}}/{{len}} packs  {{elapsed_precise}}  {{msg}}")).progress_chars("━╸─"),
             );
-            overall.enable_steady_tick(TICK);
+            keep_moving(&overall);
             (all, overall)
         });
         Self { mode, bars, total, state: Mutex::default() }
@@ -84,7 +84,7 @@ impl Progress {
         line.set_style(style("{spinner} {prefix} {elapsed:>4}  {wide_msg}"));
         line.set_prefix(if self.total > 1 { shortened(pack, 32) } else { pack.to_owned() });
         line.set_message("looking");
-        line.enable_steady_tick(TICK);
+        keep_moving(&line);
         self.state().working.insert(pack.to_owned(), line);
     }
 
@@ -152,6 +152,14 @@ pub fn summary(pack: &str, outcome: &str, env: Option<&str>, millis: u64, error:
         line.push_str(&format!(": {error}"));
     }
     line
+}
+
+/// Lets a bar move by itself, which takes a thread. `indicatif` panics where none can be started, so this tries first: a bar
+/// that moves only when something happens is enough.
+fn keep_moving(bar: &ProgressBar) {
+    if std::thread::Builder::new().spawn(|| ()).is_ok() {
+        bar.enable_steady_tick(TICK);
+    }
 }
 
 fn style(template: &str) -> ProgressStyle {

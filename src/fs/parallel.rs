@@ -1,11 +1,12 @@
-//! The same work on many items, on all cores.
+//! The same work on many items, on all cores, or on as many threads as the system grants.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Below this it is not worth starting threads.
 const FEW: usize = 32;
 
-/// Does the work for each item and returns the results in the items' order. After an error no further item is begun.
+/// Does the work for each item and returns the results in the items' order. After an error no further item is begun. The calling
+/// thread works too, so the work is done even if no other thread can be started.
 ///
 /// # Errors
 /// One of those that occurred.
@@ -27,7 +28,9 @@ pub fn map<T: Sync, R: Send, E: Send>(items: &[T], work: impl Fn(&T) -> Result<R
         done
     };
     let mut all: Vec<(usize, Result<R, E>)> = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
+        // `map_while`: the first thread that cannot be started (RLIMIT_NPROC, pids.max) means that the next cannot either.
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, run).ok();
+        let others: Vec<_> = (1..threads).map_while(start).collect();
         let mut all = run();
         for other in others {
             all.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));

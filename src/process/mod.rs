@@ -7,6 +7,7 @@
 pub(crate) mod child;
 mod log;
 
+use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
@@ -78,16 +79,15 @@ pub fn run(
     reached("process: before it starts")?;
     let started = Instant::now();
     let program = command.get_program().to_owned();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdin(empty_input()?).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     child::prepare(&mut command, lease);
     let mut child = spawn(&mut command).map_err(Error::io("run", &program))?;
     let (sender, chunks) = sync_channel(64);
-    let readers = [
-        child.stdout.take().map(|pipe| pump(pipe, sender.clone(), Chunk::Out)),
-        child.stderr.take().map(|pipe| pump(pipe, sender, Chunk::Err)),
-    ];
+    let mut readers = Vec::with_capacity(2);
     let mut output = Output { stdout: Vec::new(), stderr: log::Lines::new(log) };
-    let collected = collect(&chunks, &mut child, &mut output, what, started, limits, cancel);
+    let collected = read_output(&mut child, sender, &mut readers)
+        .map_err(Error::io("start a thread that reads the output of", &program))
+        .and_then(|()| collect(&chunks, &mut child, &mut output, what, started, limits, cancel));
     if collected.is_err() {
         stop(&mut child);
     }
@@ -96,11 +96,17 @@ pub fn run(
     reached("process: ended")?;
     // Whatever a build left running in its group ends with it.
     let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
-    for reader in readers.into_iter().flatten() {
+    for reader in readers {
         let _ = reader.join();
     }
     collected?;
     Ok(Finished { status, stdout: output.stdout, stderr: output.stderr.finish() })
+}
+
+/// An empty standard input. Opened here and not by [`Command::spawn`], whose error would name the program as missing if `/dev/null` is.
+fn empty_input() -> Result<Stdio> {
+    const EMPTY: &str = "/dev/null";
+    Ok(File::open(EMPTY).map_err(Error::io("open", EMPTY))?.into())
 }
 
 /// Starts a command. An executable just written is busy while another thread's fork still holds the descriptor it
@@ -176,12 +182,27 @@ fn stop(child: &mut Child) {
     let _ = killpg(group, Signal::SIGKILL);
 }
 
+/// Starts a thread for each of the child's pipes. Those that were started are in `readers`, also after an error.
+fn read_output(
+    child: &mut Child,
+    sender: SyncSender<Chunk>,
+    readers: &mut Vec<std::thread::JoinHandle<()>>,
+) -> std::io::Result<()> {
+    if let Some(pipe) = child.stdout.take() {
+        readers.push(pump(pipe, sender.clone(), Chunk::Out)?);
+    }
+    if let Some(pipe) = child.stderr.take() {
+        readers.push(pump(pipe, sender, Chunk::Err)?);
+    }
+    Ok(())
+}
+
 fn pump(
     mut pipe: impl Read + Send + 'static,
     sender: SyncSender<Chunk>,
     wrap: fn(Vec<u8>) -> Chunk,
-) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
+) -> std::io::Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new().spawn(move || {
         let mut buffer = [0; 16 << 10];
         while let Ok(n) = pipe.read(&mut buffer) {
             if n == 0 || sender.send(wrap(buffer[..n].to_vec())).is_err() {
