@@ -4,7 +4,6 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
@@ -12,7 +11,7 @@ use url::Url;
 
 use super::simple_api::{Client, Offer, is_same_place, refused};
 use crate::credentials::{self, Login};
-use crate::error::{Error, InstallerCause, Result};
+use crate::error::{Error, InstallerCause, Kind, Result};
 use crate::store::runtime::Job;
 
 /// The index that installers, too, take when none is set.
@@ -29,9 +28,11 @@ pub(crate) struct Wheel {
     pub sha256: &'static str,
 }
 
-/// Brings the wheel to `archive` from the first place that has it, and checks its digest. `wanted` says what would make
-/// it needless, for people: `uv 1.0 or newer: put uv on PATH`.
-pub(crate) fn obtain(job: &Job<'_>, wheel: &Wheel, archive: &Path, wanted: &str) -> Result<()> {
+/// Brings the wheel to `archive` from the first place that has it, and checks its digest. `missing` says why it is needed and what would
+/// make it needless, for people: `there is no uv 1.0 or newer: put uv on PATH`.
+///
+/// The time it takes counts as the job's (`install.timeout`), and the job's cancel flag stops it.
+pub(crate) fn obtain(job: &Job<'_>, wheel: &Wheel, archive: &Path, missing: &str) -> Result<()> {
     let install = &job.settings.install;
     for link in &install.find_links {
         let local = match Url::parse(link) {
@@ -45,24 +46,24 @@ pub(crate) fn obtain(job: &Job<'_>, wheel: &Wheel, archive: &Path, wanted: &str)
         return expect(wheel, &sha256_of(archive)?, &file.display().to_string());
     }
     if install.offline {
-        let summary =
-            format!("working offline and there is no {wanted}, or put `{}` into a find_links directory", wheel.file);
+        let summary = format!("working offline and {missing}, or put `{}` into a find_links directory", wheel.file);
         return Err(refused(InstallerCause::Offline, summary));
     }
-    let client = Client::new(install, job.cancel, Instant::now() + install.timeout)?;
+    let client = Client::new(install, job.cancel, job.limits)?;
     let mut last = None;
     for source in sources(job) {
         match from_index(job, &client, &source, wheel, archive) {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(error) if error.is_cancelled() || error.kind() == crate::error::Kind::HashMismatch => {
+            // No other place can help: the work is stopped, its time is over, or somebody changed the wheel.
+            Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Timeout | Kind::HashMismatch) => {
                 return Err(error);
             }
             Err(error) => last = Some(error),
         }
     }
     Err(last.unwrap_or_else(|| {
-        let summary = format!("no index has `{}`, and there is no {wanted}", wheel.file);
+        let summary = format!("no index has `{}`, and {missing}", wheel.file);
         refused(InstallerCause::Other, summary)
     }))
 }
@@ -101,7 +102,7 @@ fn from_index(job: &Job<'_>, client: &Client<'_>, source: &Source<'_>, wheel: &W
                 job.log.hide(&login.password);
             }
             let offers = client.project(&place, wheel.project, login.as_ref());
-            let refused = offers.as_ref().is_err_and(|error| error.kind() == crate::error::Kind::Credentials);
+            let refused = offers.as_ref().is_err_and(|error| error.kind() == Kind::Credentials);
             match (&index.credentials, refused) {
                 // What a command said an hour ago may have run out: once more.
                 (Some(source), true) => {

@@ -29,6 +29,7 @@ pub(crate) mod prefer;
 pub(crate) mod probe;
 pub(crate) mod pylock;
 pub(crate) mod record;
+mod request;
 pub(crate) mod run;
 pub(crate) mod scripts;
 pub(crate) mod shebang;

@@ -4,29 +4,35 @@
 //! HTML goes through html5gum, a tokenizer without dependencies that follows the WHATWG rules for quotes,
 //! entities and broken markup; a whole DOM is not needed to find anchors. No error holds a URL's userinfo or query.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use data_encoding::{BASE64, HEXLOWER};
 use html5gum::{Token, Tokenizer};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use ureq::Agent;
 use ureq::config::RedirectAuthHeaders;
 use ureq::tls::TlsConfig;
-use ureq::{Agent, Body, ResponseExt, http::Response};
 use url::Url;
 
 use super::classify::Verdict;
+use super::request::{self, Head, Piece};
 use super::{pylock, trust};
 use crate::cancel::Cancel;
 use crate::credentials::Login;
 use crate::error::{Error, InstallerCause, Phase, Result};
+use crate::process::Limits;
 use crate::settings::InstallSettings;
 
 const ACCEPT: &str = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01";
 const CONNECT_TIME: Duration = Duration::from_secs(30);
+/// How long a server may say nothing, where the settings allow builds more.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How often the caller looks at the cancel flag and the deadline while it waits for a server.
+const TICK: Duration = Duration::from_millis(50);
 /// The list of a project's files; the largest of PyPI's are some 20 MB.
 const PAGE_LIMIT: u64 = 64 << 20;
 const FILE_LIMIT: u64 = 512 << 20;
@@ -42,27 +48,30 @@ pub(crate) struct Offer {
     pub url: Url,
 }
 
-/// A client of package indexes.
+/// A client of package indexes. Each request ends when the work is cancelled, when the deadline passes, or when the server is
+/// silent for too long, whatever the server does.
 #[derive(Debug)]
 pub(crate) struct Client<'a> {
     agent: Agent,
     cancel: &'a Cancel,
+    started: Instant,
     deadline: Instant,
 }
 
 impl<'a> Client<'a> {
     /// A client; opens no connection.
-    pub(crate) fn new(settings: &InstallSettings, cancel: &'a Cancel, deadline: Instant) -> Result<Self> {
+    pub(crate) fn new(settings: &InstallSettings, cancel: &'a Cancel, limits: Limits) -> Result<Self> {
         let tls = TlsConfig::builder().root_certs(trust::roots(settings.ca_bundle.as_deref())?).build();
+        let silence = limits.silence.min(SILENCE);
         let config = Agent::config_builder()
             .tls_config(tls)
             .user_agent(concat!("envstore/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(CONNECT_TIME))
-            .timeout_recv_response(Some(SILENCE))
-            .timeout_per_read(Some(SILENCE))
+            .timeout_connect(Some(silence.min(CONNECT_TIME)))
+            .timeout_recv_response(Some(silence))
+            .timeout_per_read(Some(silence))
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .build();
-        Ok(Self { agent: config.new_agent(), cancel, deadline })
+        Ok(Self { agent: config.new_agent(), cancel, started: Instant::now(), deadline: limits.deadline })
     }
 
     /// The files of a project on an index.
@@ -77,40 +86,42 @@ impl<'a> Client<'a> {
 
     /// The files that a page of either form lists.
     pub(crate) fn page(&self, url: &Url, login: Option<&Login>) -> Result<Vec<Offer>> {
-        let mut response = self.get(url, login, Some(ACCEPT))?;
+        let (head, pieces) = self.get(url, login, Some(ACCEPT), PAGE_LIMIT)?;
+        let mut body = Vec::new();
+        self.read(url, &pieces, |bytes| {
+            body.extend_from_slice(bytes);
+            Ok(())
+        })?;
         // Links are relative to where a redirect ended.
-        let base = Url::parse(&response.get_uri().to_string()).unwrap_or_else(|_| url.clone());
-        let is_json = response.body().mime_type().is_some_and(|mime| mime.ends_with("json"));
-        let body = response.body_mut().with_config().limit(PAGE_LIMIT).read_to_vec();
-        let body = body.map_err(|error| failed(url, &error))?;
-        if is_json { json(&body, &base) } else { Some(html(&body, &base)) }
+        let base = Url::parse(&head.uri).unwrap_or_else(|_| url.clone());
+        if head.is_json { json(&body, &base) } else { Some(html(&body, &base)) }
             .ok_or_else(|| refused(InstallerCause::Other, format!("`{}` answers something unreadable", shown(url))))
     }
 
     /// Downloads into a new file and returns its SHA-256 in hex.
     pub(crate) fn download(&self, url: &Url, login: Option<&Login>, to: &Path) -> Result<String> {
-        let response = self.get(url, login, None)?;
-        let mut body = response.into_body().into_with_config().limit(FILE_LIMIT).reader();
+        let (_, pieces) = self.get(url, login, None, FILE_LIMIT)?;
         let mut file = std::fs::File::create_new(to).map_err(Error::io("create", to))?;
         let mut sha256 = Sha256::new();
-        let mut buffer = vec![0; 128 << 10];
-        loop {
-            self.check()?;
-            let n = body.read(&mut buffer).map_err(|error| failed(url, &ureq::Error::from(error)))?;
-            if n == 0 {
-                break;
-            }
-            sha256.update(&buffer[..n]);
-            file.write_all(&buffer[..n]).map_err(Error::io("write", to))?;
-        }
+        self.read(url, &pieces, |bytes| {
+            sha256.update(bytes);
+            file.write_all(bytes).map_err(Error::io("write", to))
+        })?;
         file.sync_all().map_err(Error::io("sync", to))?;
         Ok(HEXLOWER.encode(&sha256.finalize()))
     }
 
-    fn get(&self, url: &Url, login: Option<&Login>, accept: Option<&str>) -> Result<Response<Body>> {
+    /// Makes a request, several times if the trouble may pass. Returns the answer's head and the channel of its body.
+    fn get(
+        &self,
+        url: &Url,
+        login: Option<&Login>,
+        accept: Option<&str>,
+        limit: u64,
+    ) -> Result<(Head, Receiver<request::Received>)> {
         let mut attempt = 1;
         loop {
-            self.check()?;
+            self.check(url)?;
             let mut request = self.agent.get(url.as_str());
             if let Some(accept) = accept {
                 request = request.header("Accept", accept);
@@ -119,10 +130,12 @@ impl<'a> Client<'a> {
                 let pair = format!("{}:{}", login.username, login.password);
                 request = request.header("Authorization", format!("Basic {}", BASE64.encode(pair.as_bytes())));
             }
-            match request.call() {
-                Ok(response) => return Ok(response),
+            let pieces = request::start(request, limit).map_err(Error::io("start a thread that reads", shown(url)))?;
+            match self.next(url, &pieces)? {
+                Ok(Piece::Head(head)) => return Ok((head, pieces)),
+                Ok(_) => return Err(ended(url)),
                 Err(error) if attempt < ATTEMPTS && may_pass(&error) => {
-                    std::thread::sleep(Duration::from_millis(200) * attempt);
+                    self.pause(url, Duration::from_millis(200) * attempt)?;
                     attempt += 1;
                 }
                 Err(error) => return Err(failed(url, &error)),
@@ -130,13 +143,57 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn check(&self) -> Result<()> {
-        self.cancel.check("downloading")?;
-        if Instant::now() > self.deadline {
-            return Err(refused(InstallerCause::Network, "the download took too long".into()));
+    /// Hands on the body of an answer, piece by piece, to its end.
+    fn read(
+        &self,
+        url: &Url,
+        pieces: &Receiver<request::Received>,
+        mut take: impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        loop {
+            match self.next(url, pieces)? {
+                Ok(Piece::Bytes(bytes)) => take(&bytes)?,
+                Ok(Piece::End) => return Ok(()),
+                Ok(Piece::Head(_)) => return Err(ended(url)),
+                Err(error) => return Err(failed(url, &error)),
+            }
+        }
+    }
+
+    /// Waits for the next piece. The outer error is ours (cancelled, too late), the inner one is the request's.
+    fn next(&self, url: &Url, pieces: &Receiver<request::Received>) -> Result<request::Received> {
+        loop {
+            self.check(url)?;
+            match pieces.recv_timeout(TICK) {
+                Ok(piece) => return Ok(piece),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(ended(url)),
+            }
+        }
+    }
+
+    fn pause(&self, url: &Url, span: Duration) -> Result<()> {
+        let until = Instant::now() + span;
+        while Instant::now() < until {
+            self.check(url)?;
+            std::thread::sleep(TICK);
         }
         Ok(())
     }
+
+    fn check(&self, url: &Url) -> Result<()> {
+        self.cancel.check("downloading")?;
+        if Instant::now() > self.deadline {
+            let what = format!("reading `{}`, which took too long,", shown(url));
+            return Err(Error::Timeout { what, after: self.started.elapsed() });
+        }
+        Ok(())
+    }
+}
+
+/// The thread of a request ended without saying how.
+fn ended(url: &Url) -> Error {
+    refused(InstallerCause::Other, format!("reading `{}` ended too early", shown(url)))
 }
 
 /// Whether a login for one URL may be sent to another: only to the same scheme, host and port.

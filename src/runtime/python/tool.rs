@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, Permissions};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use uv_pep440::Version;
 
 use super::fetch::{self, Wheel};
@@ -64,30 +65,63 @@ pub(crate) struct Tool {
     pub version: String,
 }
 
-/// The uv for this job. Each executable is asked for its version once per process.
+/// What looking for uv found.
+#[derive(Debug, Default)]
+struct Search {
+    tool: Option<Tool>,
+    /// Executables that will not do, each with the reason.
+    passed_over: Vec<String>,
+}
+
+/// What an executable is worth.
+enum Candidate {
+    Fits(Tool),
+    Missing,
+    Unfit(String),
+}
+
+/// The uv for this job. Each executable that answers is asked for its version once per process.
 ///
 /// # Errors
 ///
-/// [`InstallerCause::Offline`] when one would have to be fetched offline; what fetching fails with.
+/// [`InstallerCause::Offline`] when one would have to be fetched offline; what fetching fails with; [`Error::Io`] when this process can
+/// run nothing, whichever uv it takes.
 pub(crate) fn find_or_fetch(job: &Job<'_>) -> Result<Tool> {
-    if let Some(tool) = find(job.settings, job.tools, job.cancel)? {
+    let found = search(job.settings, job.tools, job.cancel)?;
+    if let Some(tool) = found.tool {
         return Ok(tool);
     }
     let kept = kept(job.tools);
-    fetch(job, &kept)?;
-    usable(&kept.join("uv"), job.cancel)?.ok_or_else(|| {
-        refused(InstallerCause::Other, format!("the uv {PINNED} that was fetched does not run on this host"))
-    })
+    fetch(job, &kept, &found.passed_over)?;
+    match usable(&kept.join("uv"), job.cancel)? {
+        Candidate::Fits(tool) => Ok(tool),
+        Candidate::Missing => Err(refused(InstallerCause::Other, format!("the uv {PINNED} that was fetched is gone"))),
+        Candidate::Unfit(reason) => {
+            let summary = format!("the uv {PINNED} that was fetched does not run on this host: {reason}");
+            Err(refused(InstallerCause::Other, summary))
+        }
+    }
 }
 
 /// The uv that is there: on `PATH`, else the one fetched before.
 pub(crate) fn find(settings: &Settings, tools: &Path, cancel: &Cancel) -> Result<Option<Tool>> {
-    for directory in settings.install.path.iter().filter(|directory| directory.is_absolute()) {
-        if let Some(tool) = usable(&directory.join("uv"), cancel)? {
-            return Ok(Some(tool));
+    search(settings, tools, cancel).map(|found| found.tool)
+}
+
+fn search(settings: &Settings, tools: &Path, cancel: &Cancel) -> Result<Search> {
+    let mut found = Search::default();
+    let on_path = settings.install.path.iter().filter(|directory| directory.is_absolute());
+    for path in on_path.map(|directory| directory.join("uv")).chain([kept(tools).join("uv")]) {
+        match usable(&path, cancel)? {
+            Candidate::Fits(tool) => {
+                found.tool = Some(tool);
+                break;
+            }
+            Candidate::Missing => {}
+            Candidate::Unfit(reason) => found.passed_over.push(reason),
         }
     }
-    usable(&kept(tools).join("uv"), cancel)
+    Ok(found)
 }
 
 /// Where the one that is fetched is kept.
@@ -95,41 +129,72 @@ fn kept(tools: &Path) -> PathBuf {
     tools.join(format!("uv-{PINNED}"))
 }
 
-/// The executable at a path, if there is one that says it is new enough.
-fn usable(path: &Path, cancel: &Cancel) -> Result<Option<Tool>> {
-    let is_executable = fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
-    if !is_executable {
-        return Ok(None);
+/// Looks at the executable at a path and asks it for its version.
+///
+/// # Errors
+/// If the question cannot be asked for a reason that lies in this process (no descriptors, no memory, no `/dev/null`): another uv could not
+/// be asked either.
+fn usable(path: &Path, cancel: &Cancel) -> Result<Candidate> {
+    let unfit = |why: &str| Ok(Candidate::Unfit(format!("`{}` {why}", path.display())));
+    match fs::metadata(path) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Candidate::Missing);
+        }
+        Err(error) => return unfit(&format!("cannot be looked at: {error}")),
+        Ok(meta) if !meta.is_file() => return Ok(Candidate::Missing),
+        Ok(meta) if meta.permissions().mode() & 0o111 == 0 => return unfit("is not executable"),
+        Ok(_) => {}
     }
-    let Some(version) = version(path, cancel)? else { return Ok(None) };
-    let oldest = OLDEST.parse::<Version>().ok();
-    let is_new_enough = version.parse::<Version>().ok() >= oldest;
-    Ok(is_new_enough.then(|| Tool { path: path.to_owned(), version }))
+    let version = match version(path, cancel)? {
+        Ok(version) => version,
+        Err(why) => return unfit(&why),
+    };
+    if version.parse::<Version>().ok() < OLDEST.parse::<Version>().ok() {
+        return unfit(&format!("is uv {version}, older than {OLDEST}"));
+    }
+    Ok(Candidate::Fits(Tool { path: path.to_owned(), version }))
 }
 
-type Versions = HashMap<(PathBuf, FileStamp), Option<String>>;
+type Versions = HashMap<(PathBuf, FileStamp), String>;
 
 static VERSIONS: LazyLock<Mutex<Versions>> = LazyLock::new(Mutex::default);
 
-/// What `uv --version` says, remembered while the file stays as it is.
-fn version(path: &Path, cancel: &Cancel) -> Result<Option<String>> {
+/// What `uv --version` says, remembered while the file stays as it is; else why it says nothing, which may be over the next time.
+fn version(path: &Path, cancel: &Cancel) -> Result<Result<String, String>> {
     let key = (path.to_owned(), FileStamp::of(path)?);
     let known = VERSIONS.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
     if let Some(version) = known {
-        return Ok(version);
+        return Ok(Ok(version));
     }
     let mut command = Command::new(path);
     command.arg("--version").env_clear();
     let limits = Limits::starting_now(ANSWER_TIME, ANSWER_TIME);
-    let answer = process::run(command, "asking uv for its version", &Log::memory(), limits, cancel, None);
-    let version = match answer {
-        Ok(finished) if finished.status.success() => parse_version(&String::from_utf8_lossy(&finished.stdout)),
-        // Another platform's executable, a wrapper that fails here, one that hangs: not usable, look further.
-        Ok(_) | Err(Error::Io { .. } | Error::Timeout { .. }) => None,
+    let finished = match process::run(command, "asking uv for its version", &Log::memory(), limits, cancel, None) {
+        Ok(finished) => finished,
+        Err(Error::Timeout { after, .. }) => {
+            return Ok(Err(format!("did not say its version within {} s", after.as_secs())));
+        }
+        // Another platform's executable, or one that this user may not run: others may be fine.
+        Err(Error::Io { path: of, source, .. }) if of == path && !is_shortage(&source) => {
+            return Ok(Err(format!("cannot be run: {source}")));
+        }
         Err(error) => return Err(error),
     };
+    if !finished.status.success() {
+        let last = finished.stderr.trim_end().lines().last().map(|line| format!(": {line}")).unwrap_or_default();
+        return Ok(Err(format!("fails when it is asked for its version ({}){last}", finished.status)));
+    }
+    let Some(version) = parse_version(&String::from_utf8_lossy(&finished.stdout)) else {
+        return Ok(Err("does not say a version of uv".into()));
+    };
     VERSIONS.lock().unwrap_or_else(PoisonError::into_inner).insert(key, version.clone());
-    Ok(version)
+    Ok(Ok(version))
+}
+
+/// Whether an error tells of what this process or the machine lacks, not of the file it is about.
+pub(super) fn is_shortage(error: &std::io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::EMFILE | Errno::ENFILE | Errno::EAGAIN | Errno::ENOMEM))
 }
 
 /// `uv 0.13.9 (x86_64-unknown-linux-gnu)`.
@@ -150,8 +215,8 @@ fn wheel_for(identity: &InterpreterIdentity) -> Option<Wheel> {
     }
 }
 
-/// Gets the pinned uv into `kept`, whole or not at all.
-fn fetch(job: &Job<'_>, kept: &Path) -> Result<()> {
+/// Gets the pinned uv into `kept`, whole or not at all. `passed_over` says why those that are there will not do.
+fn fetch(job: &Job<'_>, kept: &Path, passed_over: &[String]) -> Result<()> {
     let wheel = wheel_for(&job.interpreter.identity).ok_or_else(|| {
         let machine = &job.interpreter.identity.machine;
         refused(
@@ -160,14 +225,23 @@ fn fetch(job: &Job<'_>, kept: &Path) -> Result<()> {
         )
     })?;
     (job.progress)(&format!("fetching uv {PINNED}"));
-    job.log.line(&format!("no uv {OLDEST} or newer on PATH: fetching {}", wheel.file));
+    let missing = missing(passed_over);
+    job.log.line(&format!("{missing}; fetching {}", wheel.file));
     let archive = job.scratch.join(wheel.file);
-    fetch::obtain(job, &wheel, &archive, &format!("uv {OLDEST} or newer: put uv on PATH"))?;
+    fetch::obtain(job, &wheel, &archive, &missing)?;
     let unpacked = job.scratch.join(format!("uv-{PINNED}.new"));
     fs::create_dir(&unpacked).map_err(Error::io("create", &unpacked))?;
     extract(&archive, &unpacked.join("uv"))?;
     fs::remove_file(&archive).map_err(Error::io("remove", &archive))?;
     publish(&unpacked, kept)
+}
+
+/// Why a uv is fetched, and what would make that needless.
+fn missing(passed_over: &[String]) -> String {
+    if passed_over.is_empty() {
+        return format!("there is no uv {OLDEST} or newer: put uv on PATH");
+    }
+    format!("no uv here will do ({}): put uv {OLDEST} or newer on PATH", passed_over.join("; "))
 }
 
 /// Takes the executable out of the wheel, 0555 and synced.

@@ -79,7 +79,10 @@ fn own(job: &Job<'_>) -> Result<Option<Tool>> {
     let answer = process::run(command, "asking Python for its pip", &Log::memory(), limits, job.cancel, None);
     let tool = match answer {
         Ok(finished) if finished.status.success() => usable(&String::from_utf8_lossy(&finished.stdout)),
-        Ok(_) | Err(Error::Io { .. } | Error::Timeout { .. }) => None,
+        Ok(_) => None,
+        // Not remembered: the next time it may answer.
+        Err(Error::Timeout { .. }) => return Ok(None),
+        // An interpreter that cannot be run is of no use to any pip: this is the cause to tell.
         Err(error) => return Err(error),
     };
     ANSWERS.lock().unwrap_or_else(PoisonError::into_inner).insert(key, tool.clone());
@@ -99,7 +102,7 @@ fn fetch(job: &Job<'_>, kept: &Path) -> Result<()> {
     (job.progress)(&format!("fetching pip {PINNED}"));
     job.log.line(&format!("the interpreter has no pip {OLDEST} or newer: fetching {}", WHEEL.file));
     let archive = job.scratch.join(WHEEL.file);
-    fetch::obtain(job, &WHEEL, &archive, &format!("pip {OLDEST} or newer: give one to the interpreter"))?;
+    fetch::obtain(job, &WHEEL, &archive, &format!("there is no pip {OLDEST} or newer: give one to the interpreter"))?;
     let unpacked = job.scratch.join(format!("pip-{PINNED}.new"));
     let damaged = |error: zip::result::ZipError| Error::Corrupt { path: archive.clone(), reason: error.to_string() };
     let file = File::open(&archive).map_err(Error::io("open", &archive))?;

@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -32,8 +32,9 @@ fn answer(status: &str, kind: &str, body: &str) -> String {
 
 fn with_client<T>(work: impl FnOnce(&Client<'_>) -> T) -> T {
     let cancel = Cancel::new();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    work(&Client::new(&InstallSettings::default(), &cancel, deadline).expect("a client"))
+    let minute = Duration::from_secs(60);
+    let limits = Limits::starting_now(minute, minute);
+    work(&Client::new(&InstallSettings::default(), &cancel, limits).expect("a client"))
 }
 
 const JSON: &str = "application/vnd.pypi.simple.v1+json";
@@ -114,10 +115,66 @@ fn a_download_is_digested_on_its_way() {
 fn a_cancelled_or_late_request_is_not_made() {
     let url = Url::parse("http://127.0.0.1:1/").expect("a URL");
     let cancel = Cancel::new();
-    let client = Client::new(&InstallSettings::default(), &cancel, Instant::now()).expect("a client");
-    assert_eq!(client.page(&url, None).expect_err("late").kind(), Kind::Network);
+    let limits = Limits::starting_now(Duration::ZERO, Duration::from_secs(60));
+    let client = Client::new(&InstallSettings::default(), &cancel, limits).expect("a client");
+    assert_eq!(client.page(&url, None).expect_err("late").kind(), Kind::Timeout);
     cancel.cancel();
     assert!(client.page(&url, None).expect_err("cancelled").is_cancelled());
+}
+
+/// A server that answers with this beginning, and then with a space each few milliseconds until the client is gone.
+fn endless(beginning: &'static str) -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        let Ok((mut stream, _)) = listener.accept() else { return };
+        let _ = stream.set_read_timeout(Some(Duration::from_millis(5)));
+        let mut next = beginning;
+        while stream.write_all(next.as_bytes()).is_ok() {
+            // Waits for the client to leave.
+            if stream.read(&mut [0; 1024]).is_ok_and(|n| n == 0) {
+                return;
+            }
+            next = if beginning.is_empty() { "" } else { " " };
+        }
+    });
+    Url::parse(&format!("http://{address}/simple")).expect("a URL")
+}
+
+/// Silence, a header without an end, a body without an end.
+const ENDLESS: [&str; 3] = [
+    "",
+    "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-Long:",
+    "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 100000000\r\n\r\n",
+];
+
+#[test]
+fn an_endless_answer_ends_with_the_deadline() {
+    for beginning in ENDLESS {
+        let url = endless(beginning);
+        let cancel = Cancel::new();
+        let limits = Limits::starting_now(Duration::from_millis(200), Duration::from_secs(3600));
+        let client = Client::new(&InstallSettings::default(), &cancel, limits).expect("a client");
+        let error = client.page(&url, None).expect_err("never ends");
+        assert_eq!(error.kind(), Kind::Timeout, "{beginning:?}: {error}");
+        assert!(error.to_string().contains(url.as_str()), "{error}");
+    }
+}
+
+#[test]
+fn an_endless_answer_ends_when_the_work_is_cancelled() {
+    for beginning in ENDLESS {
+        let url = endless(beginning);
+        let cancel = Cancel::new();
+        let hour = Duration::from_secs(3600);
+        let client =
+            Client::new(&InstallSettings::default(), &cancel, Limits::starting_now(hour, hour)).expect("a client");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| client.page(&url, None));
+            cancel.cancel();
+            assert!(waiting.join().expect("no panic").expect_err("never ends").is_cancelled(), "{beginning:?}");
+        });
+    }
 }
 
 #[test]

@@ -84,3 +84,37 @@ fn a_wheel_without_the_executable_is_damaged() {
     let error = expect(&X86_64_GLIBC, &sha256_of(&archive).expect("reads"), "here").expect_err("another digest");
     assert_eq!(error.kind(), crate::error::Kind::HashMismatch);
 }
+
+#[test]
+fn a_uv_that_cannot_be_used_is_told_with_the_true_cause() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("uv");
+    let reason = |content: &str, mode: u32| {
+        fs::write(&path, content).expect("writes");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("chmod");
+        match usable(&path, &Cancel::new()).expect("looks") {
+            Candidate::Unfit(reason) => reason,
+            Candidate::Fits(_) | Candidate::Missing => panic!("{content:?}"),
+        }
+    };
+    assert!(matches!(usable(&path, &Cancel::new()), Ok(Candidate::Missing)));
+    for (content, mode, part) in [
+        ("#!/bin/sh\n", 0o644, "is not executable"),
+        ("#!/bin/sh\necho uv 0.0.1\n", 0o755, "is uv 0.0.1, older than"),
+        ("#!/bin/sh\necho what\n", 0o755, "does not say a version of uv"),
+        ("#!/bin/sh\necho broken >&2; exit 3\n", 0o755, "(exit status: 3): broken"),
+        ("#!/nowhere/sh\n", 0o755, "cannot be run: No such file"),
+    ] {
+        let reason = reason(content, mode);
+        assert!(reason.contains(part) && reason.contains(&path.display().to_string()), "{reason}");
+    }
+    let told = missing(&[reason("#!/bin/sh\nexit 1\n", 0o755)]);
+    assert!(told.contains("no uv here will do") && told.contains("exit status: 1"), "{told}");
+}
+
+#[test]
+fn what_the_process_lacks_is_no_reason_against_a_file() {
+    let of = |errno: Errno| is_shortage(&std::io::Error::from(errno));
+    assert!([Errno::EMFILE, Errno::ENFILE, Errno::EAGAIN, Errno::ENOMEM].into_iter().all(of));
+    assert!(![Errno::EACCES, Errno::ENOENT, Errno::ENOEXEC].into_iter().any(of));
+}
