@@ -298,6 +298,15 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A verb that writes outside the store was given a place within one.
+    #[error("cannot {what}: it is within the store at `{}`", store.display())]
+    WithinStore {
+        /// What was asked for.
+        what: String,
+        /// The store's root, or a directory of it that is mounted elsewhere.
+        store: PathBuf,
+    },
+
     /// The store is sealed.
     #[error("cannot {what}: the store is sealed")]
     Sealed {
@@ -423,7 +432,10 @@ impl Error {
             | Self::NoGeneration { .. }
             | Self::NoLog(_)
             | Self::NoStore { .. } => Kind::NotFound,
-            Self::NotPermitted { .. } | Self::MovedOrCopied { .. } | Self::Sealed { .. } => Kind::NotPermitted,
+            Self::NotPermitted { .. }
+            | Self::MovedOrCopied { .. }
+            | Self::WithinStore { .. }
+            | Self::Sealed { .. } => Kind::NotPermitted,
             Self::MovedStore { .. } => Kind::MovedStore,
             Self::UnsupportedFilesystem { .. } => Kind::UnsupportedFilesystem,
             Self::UnsupportedFormat { .. } => Kind::UnsupportedFormat,

@@ -29,6 +29,9 @@ pub fn hint(failure: &Failure) -> Option<String> {
             Error::NoLink(_) => {
                 return Some("`envstore why PACK|ENV` lists the links to an environment".into());
             }
+            Error::WithinStore { .. } => {
+                return Some("nothing but envstore may write in a store: choose a place outside every store".into());
+            }
             Error::Sealed { .. } => {
                 return Some("`envstore unseal` lets it be changed again, where its files can be written".into());
             }

@@ -26,22 +26,17 @@ impl Store {
     /// nothing is left there.
     ///
     /// # Errors
-    /// [`Error::NoPack`]; [`Error::NotPermitted`] for a directory that holds something or is within the store.
+    /// [`Error::NoPack`]; [`Error::NotPermitted`] for a directory that holds something; [`Error::WithinStore`] for one within a store.
     pub fn checkout(&self, pack: &PackRef, dir: &Path, cancel: &Cancel) -> Result<CheckedOut> {
         let handle = self.resolve(pack)?;
         let dir = std::path::absolute(dir).map_err(Error::io("find", dir))?;
         let dir: PathBuf = dir.components().collect();
-        let refused = |reason: &str| Error::NotPermitted {
-            what: format!("check out an environment to `{}`", dir.display()),
-            reason: reason.into(),
-        };
-        if dir.starts_with(self.root()) {
-            return Err(refused("it is within the store"));
-        }
+        let what = format!("check out an environment to `{}`", dir.display());
+        self.require_outside(&what, &dir)?;
         let existed = match fs::read_dir(&dir) {
             Ok(mut entries) => {
                 if entries.next().is_some() {
-                    return Err(refused("something is in it already"));
+                    return Err(Error::NotPermitted { what, reason: "something is in it already".into() });
                 }
                 true
             }

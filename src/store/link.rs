@@ -27,7 +27,8 @@ impl Store {
     /// Makes a symbolic link that leads to a pack's environment from now on. A link that is there is taken over.
     ///
     /// # Errors
-    /// [`Error::NoPack`]; [`Error::NotPermitted`] when something other than a symbolic link is there.
+    /// [`Error::NoPack`]; [`Error::NotPermitted`] when something other than a symbolic link is there; [`Error::WithinStore`] for a path
+    /// within a store.
     pub fn link(&self, pack: &PackRef, path: &Path) -> Result<Linked> {
         self.require_owner("link a pack")?;
         self.require_home()?;
@@ -35,6 +36,7 @@ impl Store {
             let reason = "its path must be absolute, and UTF-8".into();
             return Err(Error::NotPermitted { what: format!("make a link at `{}`", path.display()), reason });
         }
+        self.require_link_outside(path)?;
         let _guard = self.guard_links()?;
         let bound = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;
         let bound = bound.ok_or_else(|| Error::NoPack(pack.clone()))?;
@@ -120,6 +122,8 @@ impl Store {
                 reason,
             });
         }
+        // A link of an earlier release may be within a store.
+        self.require_link_outside(&link.path)?;
         point(&link.path, &target)?;
         self.keep_link(&LinkRoot { env: env.id, ..link.clone() }, &env)
     }
@@ -132,6 +136,11 @@ impl Store {
             // Before the commit: an index that is lost afterwards finds it.
             LinkFile { version: VERSION, link: path, pack, key: env.key, at: link.at }.write(&self.0.layout)
         })
+    }
+
+    /// The link itself is replaced and not followed: its directory counts.
+    fn require_link_outside(&self, path: &Path) -> Result<()> {
+        self.require_outside(&format!("make a link at `{}`", path.display()), path.parent().unwrap_or(path))
     }
 
     pub(super) fn guard_links(&self) -> Result<Guard> {

@@ -41,6 +41,7 @@ mod migrate;
 pub mod observer;
 pub mod open;
 mod open_epoch;
+mod outside;
 pub mod pin;
 mod publish;
 pub mod reindex;

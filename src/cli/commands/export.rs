@@ -9,7 +9,8 @@ use super::count;
 use crate::cli::args::Export;
 use crate::cli::context::Context;
 use crate::cli::failure::{Failure, Outcome};
-use crate::cli::{exit, open, output};
+use crate::cli::open::{self, Store};
+use crate::cli::{exit, output};
 use crate::error::Error;
 use crate::pack::PackRef;
 use crate::store::report::{Exported, Format};
@@ -28,7 +29,7 @@ pub fn run(context: &Context, args: &Export) -> Outcome {
     let Some(pack) = &args.pack else {
         let exports: Vec<Exported> = store.list()?.iter().map(|row| export(&row.pack)).collect::<Result<_, _>>()?;
         if let Some(dir) = &args.output {
-            exports.iter().try_for_each(|exported| write_pack(dir, exported))?;
+            exports.iter().try_for_each(|exported| write_pack(&store, dir, exported))?;
             context.out.note(&format!("{} in {}", count(exports.len() as u64, "pack"), dir.display()));
         }
         if context.out.is_json() {
@@ -39,7 +40,7 @@ pub fn run(context: &Context, args: &Export) -> Outcome {
     let exported = export(pack)?;
     match &args.output {
         Some(file) => {
-            fs::write(file, &exported.text).map_err(Error::io("write", file))?;
+            store.write_outside(file, exported.text.as_bytes())?;
             if context.out.is_json() {
                 context.out.result(&exported, |_| ())?;
             }
@@ -51,22 +52,23 @@ pub fn run(context: &Context, args: &Export) -> Outcome {
 }
 
 /// Writes a pack's directory: named as the pack is; for a lock, which `sync` reads, else with a `pack.yaml` that says its ref.
-fn write_pack(dir: &Path, exported: &Exported) -> Result<(), Failure> {
+fn write_pack(store: &Store, dir: &Path, exported: &Exported) -> Result<(), Failure> {
     let pack = exported.pack.as_str();
     let name = file_name(pack);
     let dir = dir.join(&name);
+    store.require_outside(&format!("write to `{}`", dir.display()), &dir)?;
     fs::create_dir_all(&dir).map_err(Error::io("create", &dir))?;
     let file = dir.join(match exported.format {
         Format::Pylock => "pylock.toml",
         Format::Requirements => "requirements.txt",
         Format::Cyclonedx => "bom.cdx.json",
     });
-    fs::write(&file, &exported.text).map_err(Error::io("write", &file))?;
+    store.write_outside(&file, exported.text.as_bytes())?;
     if name != pack && exported.format != Format::Cyclonedx {
         let file = dir.join("pack.yaml");
         // A JSON text is YAML.
         let text = serde_json::json!({ "ref": pack }).to_string();
-        fs::write(&file, text + "\n").map_err(Error::io("write", &file))?;
+        store.write_outside(&file, (text + "\n").as_bytes())?;
     }
     Ok(())
 }

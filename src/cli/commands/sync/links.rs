@@ -9,7 +9,8 @@ use crate::error::Error;
 use crate::pack::PackRef;
 
 /// Where the links are, made if it is not there.
-pub fn directory(dir: &Path) -> Result<PathBuf, Failure> {
+pub fn directory(store: &Store, dir: &Path) -> Result<PathBuf, Failure> {
+    store.require_outside(&format!("make links in `{}`", dir.display()), dir)?;
     fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
     Ok(std::path::absolute(dir).map_err(Error::io("find", dir))?)
 }

@@ -44,7 +44,7 @@ pub fn run(context: &Context, args: &Sync) -> Outcome {
     let leaving = missing::find(args, &found, || Ok(store.list()?))?;
     missing::confirm(context, args, &leaving)?;
     let cancel = context.signals()?.cancel();
-    let links = args.links.as_deref().map(links::directory).transpose()?;
+    let links = args.links.as_deref().map(|dir| links::directory(&store, dir)).transpose()?;
     let mut rows = ensure_all(context, &store, &found, args, links.as_deref(), cancel);
     for pack in leaving.packs {
         rows.push(remove(&store, &pack.pack, pack.origin.as_deref(), links.as_deref(), cancel));
