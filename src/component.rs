@@ -61,6 +61,11 @@ impl Component {
     pub fn bytes(&self) -> u64 {
         self.files.iter().map(|file| file.size).sum()
     }
+
+    /// Bytes of those files that hold an object's bytes as they are, so that they can share its blocks.
+    pub fn shared_bytes(&self) -> u64 {
+        self.files.iter().filter(|file| file.form != Form::Placeholder).map(|file| file.size).sum()
+    }
 }
 
 /// The identity of what an artifact becomes under an interpreter: domain `envstore/component/v1`.

@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use super::{json, parsed};
+use super::{json, parsed, word};
 use crate::component::{Component, File, Form, PACKED, pack_objects, unpack_object};
 use crate::digest::{ComponentId, DerivedKey, EnvKey, FileDigest};
+use crate::fs::link::LinkMode;
 use crate::objects::Object;
 use crate::store::runtime::Distribution;
 
@@ -300,6 +301,36 @@ pub fn objects_of(db: &Connection, key: &EnvKey) -> rusqlite::Result<Vec<(FileDi
         objects.extend(packed.as_chunks::<PACKED>().0.iter().map(unpack_object));
     }
     Ok(objects)
+}
+
+/// The bytes that an environment made of reflinks shares with objects.
+pub fn reflinked_of(db: &Connection, env: i64) -> rusqlite::Result<u64> {
+    db.prepare_cached(
+        "SELECT c.body, c.objects FROM env_components h JOIN components c ON c.id = h.component
+         JOIN envs e ON e.id = h.env WHERE h.env = ?1 AND e.link_mode = ?2",
+    )?
+    .query_map(params![env, word(&LinkMode::Reflink)], component)?
+    .try_fold(0, |bytes, component| Ok(bytes + component?.shared_bytes()))
+}
+
+/// The same for every environment that shares anything so. Where none is made of reflinks, components are not read.
+pub fn reflinked(db: &Connection) -> rusqlite::Result<HashMap<i64, u64>> {
+    let mut bytes_of: HashMap<i64, u64> = HashMap::new();
+    let mut shared: HashMap<i64, u64> = HashMap::new();
+    let mut one = db.prepare("SELECT body, objects FROM components WHERE id = ?1")?;
+    let mut edges = db.prepare(
+        "SELECT h.env, h.component FROM envs e JOIN env_components h ON h.env = e.id WHERE e.link_mode = ?1 AND e.state <> 'deleting'",
+    )?;
+    let mut rows = edges.query([word(&LinkMode::Reflink)])?;
+    while let Some(row) = rows.next()? {
+        let (env, id): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let bytes = match bytes_of.get(&id) {
+            Some(bytes) => *bytes,
+            None => *bytes_of.entry(id).or_insert(one.query_row([id], component)?.shared_bytes()),
+        };
+        *shared.entry(env).or_default() += bytes;
+    }
+    Ok(shared)
 }
 
 /// The derived file made of this, and its bytes.

@@ -1,5 +1,9 @@
 //! `du`: everything under the root, and what sharing saves.
 //!
+//! What files share is weighed once: hard links by their inodes, reflinks by the store's own account, for the index knows which files of an
+//! environment were made as reflinks of objects. (Asking the filesystem for the extents would be an `open` and an `ioctl` a file.) A file that
+//! somebody wrote to in place is still counted as shared. Environments that are in quarantine or trash count as copies.
+//!
 //! # Performance
 //! One walk of the root and one read of the components: about a second for a hundred thousand files.
 
@@ -13,7 +17,7 @@ use crate::component::Component;
 use crate::digest::{EnvKey, FileDigest};
 use crate::error::{Error, Result};
 use crate::fs::size::{Scales, own_bytes};
-use crate::index::{State, bindings, components, envs};
+use crate::index::{EnvRow, State, bindings, components, envs};
 use crate::pack::PackRef;
 
 /// Who holds an object.
@@ -32,11 +36,11 @@ impl Held {
 impl Store {
     /// Weighs the store.
     pub fn du(&self) -> Result<Usage> {
-        let (bound, all_envs, holders) = self
-            .0
-            .index
-            .read("weigh the store", |db| Ok((bindings::list(db)?, envs::all(db)?, components::holders(db)?)))?;
-        let mut usage = self.weigh()?;
+        let (bound, all_envs, holders, reflinked) = self.0.index.read("weigh the store", |db| {
+            Ok((bindings::list(db)?, envs::all(db)?, components::holders(db)?, components::reflinked(db)?))
+        })?;
+        let mut usage = self.weigh(&reflinked)?;
+        let shares = |env: &EnvRow| reflinked.get(&env.id).copied().unwrap_or(0);
         usage.packs = bound.len() as u64;
         usage.logical_bytes = bound.iter().map(|bound| bound.env.bytes).sum();
 
@@ -58,12 +62,13 @@ impl Store {
             usage.environments += 1;
             usage.saved_by_sharing_environments += env.bytes * (packs.len() as u64).saturating_sub(1);
             usage.saved_by_sharing_files += env.bytes;
-            let own = own_bytes(&self.0.layout.env(&env.name));
+            let own = own_bytes(&self.0.layout.env(&env.name)).saturating_sub(shares(env));
             usage.by_env.push(EnvUsage { env: env.key, packs, bytes: env.bytes, unique_bytes: shared + own });
         }
         // Each object that some environment holds is there once, however many hold it.
         let distinct: u64 = by_env.values().map(|(size, _)| size).sum();
-        let apart: u64 = ready.iter().map(|env| own_file_bytes(&self.0.layout.env(&env.name))).sum();
+        let apart = |env: &EnvRow| own_file_bytes(&self.0.layout.env(&env.name)).saturating_sub(shares(env));
+        let apart: u64 = ready.iter().map(apart).sum();
         usage.saved_by_sharing_files = usage.saved_by_sharing_files.saturating_sub(distinct + apart);
         usage.unheld_bytes = unheld(&holders, &by_env);
         usage.by_distribution = by_distribution(&holders);
@@ -83,8 +88,15 @@ impl Store {
         })
     }
 
-    /// Every kind under the root, each inode once: objects first, so that environments weigh what is theirs alone.
-    pub(super) fn weigh(&self) -> Result<Usage> {
+    /// Everything under the root, in bytes.
+    pub(super) fn total_bytes(&self) -> Result<u64> {
+        let reflinked = self.0.index.read("weigh the store", components::reflinked)?;
+        Ok(self.weigh(&reflinked)?.total_bytes)
+    }
+
+    /// Every kind under the root, each inode once: objects first, so that environments weigh what is theirs alone. `reflinked` has the bytes
+    /// that environments share with objects although their inodes differ.
+    fn weigh(&self, reflinked: &HashMap<i64, u64>) -> Result<Usage> {
         let root = self.root();
         let mut names: Vec<_> = Vec::new();
         for entry in fs::read_dir(root).map_err(Error::io("list", root))? {
@@ -112,7 +124,8 @@ impl Store {
                 _ => &mut kind.other,
             } += weight.files;
         }
-        let kind = &usage.by_kind;
+        let kind = &mut usage.by_kind;
+        kind.environments = kind.environments.saturating_sub(reflinked.values().sum());
         usage.total_bytes = [
             kind.objects,
             kind.environments,

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
 use crate::fs::{durable, parallel, probe, remove, size};
 use crate::guard::Guard;
-use crate::index::{Candidate, Retention, State, collection, envs, roots, sql};
+use crate::index::{Candidate, Retention, State, collection, components, envs, roots, sql};
 use crate::layout::EnvName;
 use crate::lease::Lease;
 use crate::manifest::Manifest;
@@ -119,7 +119,11 @@ impl Store {
                 return Ok(());
             }
             if ask.dry_run {
-                let own = |env: &Candidate| Ok::<_, Error>(size::own_bytes(&self.0.layout.env(&env.name)));
+                let shared = self.0.index.read("weigh environments", components::reflinked)?;
+                let own = |env: &Candidate| {
+                    let own = size::own_bytes(&self.0.layout.env(&env.name));
+                    Ok::<_, Error>(own.saturating_sub(shared.get(&env.id).copied().unwrap_or(0)))
+                };
                 done.freed_by_kind.environments = parallel::map(&plan, own)?.iter().sum();
             } else {
                 self.sweep_all(&plan, cancel, done)?;
@@ -237,7 +241,7 @@ impl Store {
     pub(super) fn missing_bytes(&self, ask: &Gc) -> Result<u64> {
         let over = match ask.max_size {
             None => 0,
-            Some(limit) => self.weigh()?.total_bytes.saturating_sub(limit),
+            Some(limit) => self.total_bytes()?.saturating_sub(limit),
         };
         let short = match ask.min_free {
             None => 0,

@@ -11,7 +11,7 @@ use super::Store;
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
 use crate::fs::{durable, remove};
-use crate::index::{EnvRow, State, collection, envs, events, sql};
+use crate::index::{EnvRow, State, collection, components, envs, events, sql};
 use crate::lease::Lease;
 
 /// What became of a condemned environment.
@@ -54,6 +54,8 @@ impl Store {
     pub(super) fn delete(&self, env: &EnvRow) -> Result<u64> {
         let layout = &self.0.layout;
         let dir = layout.env(&env.name);
+        // What it shares by reflinks is freed with the objects, once no environment has them.
+        let shared = self.0.index.read("weigh an environment", |db| components::reflinked_of(db, env.id))?;
         // The manifest first: from here on a process that dies leaves an orphan, which counts for nothing.
         let manifest = layout.manifest(&env.name);
         let freed = remove::remove_tree(&manifest)?;
@@ -65,7 +67,7 @@ impl Store {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(Error::io("move to trash", &dir)(error)),
         }
-        let freed = freed + remove::remove_tree(&trash)?;
+        let freed = freed + remove::remove_tree(&trash)?.saturating_sub(shared);
         let op = "forget an environment";
         let now = self.0.clock.now();
         self.0.index.write(op, |tx| {

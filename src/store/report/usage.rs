@@ -6,10 +6,10 @@ use crate::digest::EnvKey;
 use crate::pack::PackRef;
 use crate::store::runtime::Distribution;
 
-/// What `du` answers. Bytes are those of files, links and directories as they are, not of the blocks they take.
+/// What `du` answers. Bytes are those of files, links and directories as they are, not of the blocks they take. Bytes that files share count once.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Usage {
-    /// Everything under the root, each inode once: what `du -sb` says.
+    /// Everything under the root: what `du -sb` says, without what files share by reflinks.
     pub total_bytes: u64,
     /// The same, apart.
     pub by_kind: UsageByKind,
@@ -36,7 +36,7 @@ pub struct Usage {
 pub struct UsageByKind {
     /// Files by their content.
     pub objects: u64,
-    /// Files and links of environments that are no objects.
+    /// Files and links of environments that share nothing with objects.
     pub environments: u64,
     /// Manifests.
     pub manifests: u64,
