@@ -4,6 +4,7 @@
 //! One small file a pack, written and synced *before* the index commits the same change, so that an index that is
 //! lost comes back with every pack (P10). While both are there, the index is right.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -24,6 +25,9 @@ pub const VERSION: u32 = 1;
 /// No file is bigger: it holds one declaration, whose texts have 32 MiB at most, and a history.
 const SIZE_LIMIT: u64 = 128 << 20;
 
+/// Up to so many directories are synced one by one.
+const FEW_DIRS: usize = 4;
+
 /// A pack's declaration and history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BindingFile {
@@ -41,7 +45,7 @@ pub struct BindingFile {
     pub earlier: Vec<Spec>,
     /// The current generation; none when the pack was removed and its history kept.
     pub current: Option<u64>,
-    /// Every generation, oldest first.
+    /// The generations that are remembered (`gc.history`), oldest first.
     pub generations: Vec<GenerationRecord>,
 }
 
@@ -89,14 +93,22 @@ impl BindingFile {
         durable::write(&layout.dir("staging"), &path, &text, 0o644)
     }
 
-    /// Removes a pack's file. A missing one is no error.
-    pub fn remove(layout: &Layout, pack: &PackRef) -> Result<()> {
-        let path = layout.binding(pack);
-        match std::fs::remove_file(&path) {
-            Ok(()) => path.parent().map_or(Ok(()), durable::sync_dir),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::io("remove", &path)(error)),
+    /// Removes the files of packs, durably. A missing one is no error.
+    pub fn remove_all(layout: &Layout, packs: &[&PackRef]) -> Result<()> {
+        let mut dirs = BTreeSet::new();
+        for pack in packs {
+            let path = layout.binding(pack);
+            match std::fs::remove_file(&path) {
+                Ok(()) => dirs.extend(path.parent().map(Path::to_owned)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::io("remove", &path)(error)),
+            }
         }
+        // Files lie in 256 directories: one sync of the filesystem is faster than one of each.
+        if dirs.len() > FEW_DIRS {
+            return durable::sync_filesystem(&layout.dir("bindings"));
+        }
+        dirs.iter().try_for_each(|dir| durable::sync_dir(dir))
     }
 
     /// Reads one.

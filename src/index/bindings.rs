@@ -263,7 +263,16 @@ pub fn set_current(tx: &Transaction<'_>, pack: i64, generation: Option<u64>) -> 
         .map(drop)
 }
 
-/// Lets a pack go: with its history, or only from its environment.
+/// Forgets the declarations that no pack has and no generation answers.
+pub fn forget_unused_specs(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    tx.execute(
+        "DELETE FROM specs WHERE digest NOT IN (SELECT spec FROM packs) AND digest NOT IN (SELECT answers FROM bindings)",
+        [],
+    )
+    .map(drop)
+}
+
+/// Lets a pack go: with its history, or only from its environment. Its declarations stay until [`forget_unused_specs`].
 pub fn unbind(tx: &Transaction<'_>, pack: i64, keep_history: bool) -> rusqlite::Result<()> {
     if keep_history {
         tx.execute("UPDATE bindings SET env = NULL WHERE pack = ?1", [pack])?;
@@ -272,11 +281,7 @@ pub fn unbind(tx: &Transaction<'_>, pack: i64, keep_history: bool) -> rusqlite::
         tx.execute("DELETE FROM bindings WHERE pack = ?1", [pack])?;
         tx.execute("DELETE FROM packs WHERE id = ?1", [pack])?;
     }
-    tx.execute(
-        "DELETE FROM specs WHERE digest NOT IN (SELECT spec FROM packs) AND digest NOT IN (SELECT answers FROM bindings)",
-        [],
-    )
-    .map(drop)
+    Ok(())
 }
 
 #[cfg(test)]

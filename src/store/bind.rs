@@ -116,31 +116,54 @@ impl Store {
         file.write(&self.0.layout)
     }
 
-    /// Removes a pack's binding, and its history unless it is kept. Returns the environment it had.
-    pub(super) fn unbind(&self, pack: &PackRef, keep_history: bool) -> Result<Option<EnvRow>> {
-        let now = self.0.clock.now();
-        let op = "remove a pack";
+    /// Removes the bindings of packs in one transaction, and their histories unless they are kept. The results, in the packs' order, are the
+    /// environments that they had, or [`Error::NoPack`].
+    pub(super) fn unbind(&self, packs: &[PackRef], keep_history: bool) -> Result<Vec<Result<Option<EnvRow>>>> {
+        let op = "remove packs";
         self.0.index.write(op, |tx| {
-            let row = bindings::find_pack(tx, pack).map_err(sql(op))?.ok_or_else(|| Error::NoPack(pack.clone()))?;
-            let bound = bindings::resolve(tx, pack).map_err(sql(op))?;
-            let spec = bindings::spec(tx, &row.spec).map_err(sql(op))?;
-            if bound.is_none() && keep_history {
-                return Err(Error::NoPack(pack.clone()));
+            let mut unbound = Vec::with_capacity(packs.len());
+            let mut files = Vec::new();
+            for pack in packs {
+                unbound.push(match self.unbind_one(tx, pack, keep_history)? {
+                    None => Err(Error::NoPack(pack.clone())),
+                    Some((env, is_file_kept)) => {
+                        files.extend((!is_file_kept).then_some(pack));
+                        Ok(env)
+                    }
+                });
             }
-            bindings::unbind(tx, row.id, keep_history).map_err(sql(op))?;
-            failures::forget(tx, pack).map_err(sql(op))?;
-            let key = bound.as_ref().map(|b| b.env.key.to_string());
-            events::event(tx, now, "removed", Some(pack.as_str()), None, (key.as_deref(), None)).map_err(sql(op))?;
-            if let Some(bound) = &bound {
-                envs::touch(tx, bound.env.id, now).map_err(sql(op))?;
-            }
-            match spec {
-                Some(spec) if keep_history => {
-                    self.write_binding_file(tx, row.id, pack, &spec, row.origin.as_deref())?;
-                }
-                _ => BindingFile::remove(&self.0.layout, pack)?,
-            }
-            Ok(bound.map(|b| b.env))
+            bindings::forget_unused_specs(tx).map_err(sql(op))?;
+            // Last, when nothing else can fail: the files cannot be rolled back.
+            BindingFile::remove_all(&self.0.layout, &files)?;
+            Ok(unbound)
         })
+    }
+
+    /// Removes one pack's rows. None: there is no such pack. Else the environment it had, and whether its file stays.
+    fn unbind_one(
+        &self,
+        tx: &rusqlite::Transaction<'_>,
+        pack: &PackRef,
+        keep_history: bool,
+    ) -> Result<Option<(Option<EnvRow>, bool)>> {
+        let (now, op) = (self.0.clock.now(), "remove a pack");
+        let Some(row) = bindings::find_pack(tx, pack).map_err(sql(op))? else { return Ok(None) };
+        let bound = bindings::resolve(tx, pack).map_err(sql(op))?;
+        let spec = bindings::spec(tx, &row.spec).map_err(sql(op))?;
+        if bound.is_none() && keep_history {
+            return Ok(None);
+        }
+        bindings::unbind(tx, row.id, keep_history).map_err(sql(op))?;
+        failures::forget(tx, pack).map_err(sql(op))?;
+        let key = bound.as_ref().map(|b| b.env.key.to_string());
+        events::event(tx, now, "removed", Some(pack.as_str()), None, (key.as_deref(), None)).map_err(sql(op))?;
+        if let Some(bound) = &bound {
+            envs::touch(tx, bound.env.id, now).map_err(sql(op))?;
+        }
+        let spec = spec.filter(|_| keep_history);
+        if let Some(spec) = &spec {
+            self.write_binding_file(tx, row.id, pack, spec, row.origin.as_deref())?;
+        }
+        Ok(Some((bound.map(|b| b.env), spec.is_some())))
     }
 }

@@ -1,10 +1,16 @@
-//! `remove`: a pack lets go of its environment.
+//! `remove`: packs let go of their environments.
+//!
+//! Many packs leave in one transaction; their environments are condemned in another, and swept one by one. A pack whose
+//! removal is committed is gone, whatever happens afterwards: what could not be swept is left for the next collection.
+
+use std::collections::HashSet;
 
 use super::report::Removed;
 use super::sweep::Swept;
 use super::{Store, in_use};
+use crate::cancel::Cancel;
 use crate::digest::SpecDigest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
 use crate::fs::remove;
 use crate::guard::Guard;
@@ -16,25 +22,68 @@ impl Store {
     /// `keep_history` its generations stay for a later `rollback`.
     ///
     /// # Errors
-    /// [`Error::NoPack`](crate::error::Error::NoPack).
+    /// [`Error::NoPack`].
     pub fn remove(&self, pack: &PackRef, keep_history: bool) -> Result<Removed> {
+        let mut removed = self.remove_all(std::slice::from_ref(pack), keep_history, &Cancel::new())?;
+        removed.pop().unwrap_or_else(|| Err(Error::NoPack(pack.clone())))
+    }
+
+    /// [`Store::remove`] of many packs, with one result for each in their order. An environment that several of them had, and the objects of all of
+    /// them, count for the first. Cancelled, it collects no further environment.
+    ///
+    /// # Errors
+    /// If the transaction fails; then no pack was removed.
+    pub fn remove_all(&self, packs: &[PackRef], keep_history: bool, cancel: &Cancel) -> Result<Vec<Result<Removed>>> {
         self.require_owner("remove a pack")?;
-        let mut removed = Removed { pack: pack.clone(), env_removed: false, freed_bytes: 0 };
-        let logs = self.logs_of(pack)?;
-        if let Some(env) = self.unbind(pack, keep_history)? {
-            let held = self.0.index.read("look up components", |db| components::of_env(db, env.id))?;
-            if let Swept::Gone(freed) = self.collect_at_once(&env)? {
-                removed.env_removed = true;
-                removed.freed_bytes = freed;
-                // A history may be taken up again: then its components can be linked.
-                if !keep_history {
-                    removed.freed_bytes += self.collect_objects_of(&held)?;
-                    removed.freed_bytes += self.remove_logs(&logs)?;
-                    removed.freed_bytes += remove::remove_tree(&self.0.layout.log_of_env(env.name.stem()))?;
-                }
+        let logs = packs.iter().map(|pack| self.logs_of(pack)).collect::<Result<Vec<_>>>()?;
+        let unbound = self.unbind(packs, keep_history)?;
+        // The packs that had each environment; the first of them reports what became of it.
+        let mut had: Vec<(&EnvRow, Vec<usize>)> = Vec::new();
+        for (at, env) in unbound.iter().enumerate() {
+            let Ok(Some(env)) = env else { continue };
+            match had.iter_mut().find(|(known, _)| known.id == env.id) {
+                Some((_, packs)) => packs.push(at),
+                None => had.push((env, vec![at])),
             }
         }
-        Ok(removed)
+        let rows: Vec<&EnvRow> = had.iter().map(|(env, _)| *env).collect();
+        let held = self.components_of(&rows)?;
+        let swept = self.collect_at_once(&rows, cancel)?;
+
+        let none = |pack: &PackRef| Removed { pack: pack.clone(), env_removed: false, freed_bytes: 0 };
+        let mut removed: Vec<Result<Removed>> = packs.iter().map(|pack| Ok(none(pack))).collect();
+        let mut gone = Vec::new();
+        for (((env, of), held), swept) in had.iter().zip(&held).zip(swept) {
+            match (swept, &mut removed[of[0]]) {
+                (Ok(Swept::Gone(freed)), Ok(first)) => {
+                    first.env_removed = true;
+                    first.freed_bytes = freed;
+                    gone.push((env, of, held));
+                }
+                (Ok(_), _) => {}
+                (Err(error), first) => *first = Err(error),
+            }
+        }
+        // A history may be taken up again: then its components can be linked.
+        if let (false, Some((_, of, _))) = (keep_history, gone.first()) {
+            let first = of[0];
+            let held: Vec<i64> = gone.iter().flat_map(|(_, _, held)| held.iter().copied()).collect();
+            let logs: Vec<SpecDigest> =
+                gone.iter().flat_map(|(_, of, _)| of.iter()).flat_map(|at| logs[*at].clone()).collect();
+            let mut freed = self.collect_objects_of(&held)? + self.remove_logs(&logs)?;
+            for (env, ..) in &gone {
+                freed += remove::remove_tree(&self.0.layout.log_of_env(env.name.stem()))?;
+            }
+            if let Ok(first) = &mut removed[first] {
+                first.freed_bytes += freed;
+            }
+        }
+        Ok(removed.into_iter().zip(unbound).map(|(removed, unbound)| unbound.and(removed)).collect())
+    }
+
+    /// The components that each environment holds.
+    fn components_of(&self, envs: &[&EnvRow]) -> Result<Vec<Vec<i64>>> {
+        self.0.index.read("look up components", |db| envs.iter().map(|env| components::of_env(db, env.id)).collect())
     }
 
     /// The declarations under which logs of a pack may stand.
@@ -55,25 +104,43 @@ impl Store {
         logs.map(|log| remove::remove_tree(&log)).sum()
     }
 
-    /// Condemns and sweeps one environment, unless a collector is at work (which will find it) or anything keeps it.
-    pub(super) fn collect_at_once(&self, env: &EnvRow) -> Result<Swept> {
+    /// Condemns environments in one transaction and sweeps them, unless a collector is at work (which will find them) or anything keeps them.
+    /// One result for each environment.
+    pub(super) fn collect_at_once(&self, envs: &[&EnvRow], cancel: &Cancel) -> Result<Vec<Result<Swept>>> {
         let layout = &self.0.layout;
-        let Some(_guard) = Guard::try_take(&layout.guard_gc(), Mode::Exclusive)? else { return Ok(Swept::Leased) };
-        let op = "condemn an environment";
-        let condemned = self.0.index.write(op, |tx| {
-            if collection::is_referenced(tx, env.id).map_err(sql(op))? {
-                return Ok(false);
+        let all = |swept: Swept| envs.iter().map(|_| Ok(swept)).collect();
+        if envs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(_guard) = Guard::try_take(&layout.guard_gc(), Mode::Exclusive)? else { return Ok(all(Swept::Leased)) };
+        let op = "condemn environments";
+        let condemned: HashSet<i64> = self.0.index.write(op, |tx| {
+            let mut condemned = HashSet::new();
+            for env in envs {
+                if !collection::is_referenced(tx, env.id).map_err(sql(op))?
+                    && envs::set_state(tx, env.id, &[State::Ready, State::Condemned, State::Corrupt], State::Condemned)
+                        .map_err(sql(op))?
+                {
+                    condemned.insert(env.id);
+                }
             }
-            envs::set_state(tx, env.id, &[State::Ready, State::Condemned, State::Corrupt], State::Condemned)
-                .map_err(sql(op))
+            Ok(condemned)
         })?;
-        if !condemned {
-            return Ok(Swept::Referenced);
+        if condemned.is_empty() {
+            return Ok(all(Swept::Referenced));
         }
         self.let_go_of_changed();
-        if in_use::scan(layout).by_name.contains_key(env.name.as_str()) {
-            return Ok(Swept::Leased);
-        }
-        self.sweep(env)
+        let in_use = in_use::scan(layout);
+        let sweep = |env: &&EnvRow| {
+            if !condemned.contains(&env.id) {
+                return Ok(Swept::Referenced);
+            }
+            // Condemned environments are swept by the next collection.
+            if cancel.is_cancelled() || in_use.by_name.contains_key(env.name.as_str()) {
+                return Ok(Swept::Leased);
+            }
+            self.sweep(env)
+        };
+        Ok(envs.iter().map(sweep).collect())
     }
 }

@@ -93,12 +93,10 @@ impl Store {
         self.settle_links(&store, &mut report)?;
         reached("relocate: before store.json")?;
         self.end(store)?;
-        // No process can use the former directories: what they name is gone or another store's.
-        for env in self.0.index.read("list environments", envs::all)? {
-            if env.state == State::Corrupt && !self.is_home(&env) {
-                self.collect_at_once(&env)?;
-            }
-        }
+        let all = self.0.index.read("list environments", envs::all)?;
+        let former: Vec<&EnvRow> = all.iter().filter(|env| env.state == State::Corrupt && !self.is_home(env)).collect();
+        // One that is in use or cannot be deleted is left for the collector.
+        self.collect_at_once(&former, cancel)?;
         report.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(report)
     }

@@ -1,11 +1,17 @@
 //! `--remove-missing`: packs that were found under these paths before and are not there any more.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::links;
+use super::report::Row;
+use crate::cancel::Cancel;
 use crate::cli::args::Sync;
 use crate::cli::context::Context;
 use crate::cli::declare::Found;
 use crate::cli::failure::Failure;
+use crate::cli::open::Store;
+use crate::error::Error;
+use crate::pack::PackRef;
 use crate::store::report::PackSummary;
 
 /// Up to this many are removed without asking, unless they are half of all.
@@ -70,6 +76,34 @@ pub fn confirm(context: &Context, args: &Sync, leaving: &Leaving) -> Result<(), 
         Some(false) => Err(Failure::usage("nothing was removed or changed").hint("run sync without --remove-missing")),
         None => Err(Failure::usage(what).hint("--yes removes them without asking")),
     }
+}
+
+/// Removes the packs, all in one transaction, and returns a row for each.
+pub fn remove(store: &Store, leaving: Leaving, links: Option<&Path>, cancel: &Cancel) -> Vec<Row> {
+    // The links first: they keep the environments.
+    let unlink = |pack: &PackSummary| {
+        cancel.check("removing").and_then(|()| links.map_or(Ok(()), |dir| links::unlink(store, dir, &pack.pack)))
+    };
+    let unlinked: Vec<Result<(), Error>> = leaving.packs.iter().map(unlink).collect();
+    let ready = leaving.packs.iter().zip(&unlinked).filter(|(_, unlinked)| unlinked.is_ok());
+    let ready: Vec<PackRef> = ready.map(|(pack, _)| pack.pack.clone()).collect();
+    // What fails for all is tried for each, so that each row tells of its own failure.
+    let removed = match ready.as_slice() {
+        [] => Vec::new(),
+        ready => store
+            .remove_all(ready, false, cancel)
+            .unwrap_or_else(|_| ready.iter().map(|pack| store.remove(pack, false)).collect()),
+    };
+    let mut removed = removed.into_iter();
+    let rows = leaving.packs.iter().zip(unlinked).map(|(pack, unlinked)| {
+        let removed = unlinked.and_then(|()| removed.next().unwrap_or_else(|| Err(Error::NoPack(pack.pack.clone()))));
+        Row::removed(
+            &pack.pack,
+            pack.origin.as_deref(),
+            removed.map_err(|error| Failure::from(error).about(&pack.pack)),
+        )
+    });
+    rows.collect()
 }
 
 fn is_many(number: usize, of: usize) -> bool {

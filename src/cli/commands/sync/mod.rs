@@ -46,9 +46,7 @@ pub fn run(context: &Context, args: &Sync) -> Outcome {
     let cancel = context.signals()?.cancel();
     let links = args.links.as_deref().map(|dir| links::directory(&store, dir)).transpose()?;
     let mut rows = ensure_all(context, &store, &found, args, links.as_deref(), cancel);
-    for pack in leaving.packs {
-        rows.push(remove(&store, &pack.pack, pack.origin.as_deref(), links.as_deref(), cancel));
-    }
+    rows.extend(missing::remove(&store, leaving, links.as_deref(), cancel));
     let interrupted = cancel.is_cancelled();
     let report = Report::new(rows, &store.list()?, |envs| store.distinct_bytes(envs), began.elapsed())?;
     report.print(context)?;
@@ -151,13 +149,6 @@ fn like_of(dir: &Path, pack: &PackRef) -> Option<PathBuf> {
 /// Whether a pack's ref is a name that stands in a directory for all to see.
 fn is_name(pack: &PackRef) -> bool {
     !pack.as_str().contains('/') && !pack.as_str().starts_with('.')
-}
-
-fn remove(store: &Store, pack: &PackRef, origin: Option<&Path>, links: Option<&Path>, cancel: &Cancel) -> Row {
-    // The link first: it keeps the environment.
-    let unlinked = cancel.check("removing").and_then(|()| links.map_or(Ok(()), |dir| links::unlink(store, dir, pack)));
-    let removed = unlinked.and_then(|()| store.remove(pack, false));
-    Row::removed(pack, origin, removed.map_err(|error| Failure::from(error).about(pack)))
 }
 
 /// The line that stands in a log for a finished pack.
