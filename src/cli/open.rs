@@ -87,6 +87,8 @@ pub fn open_or_create(
 fn builder(context: &Context, settings: Settings) -> Result<Builder, Failure> {
     let python = Arc::new(Python::new(&settings));
     let builder = Store::builder(context.root()?.path);
+    // A command asks for each pack once. Kept handles would be a descriptor for each of them.
+    let builder = builder.handles(0);
     Ok(builder.runtime(python).settings(settings).read_only(context.read_only().is_some()))
 }
 
