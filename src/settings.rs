@@ -189,6 +189,8 @@ pub struct GcSettings {
     pub max_size: Option<u64>,
     /// Free space below which collection starts by itself.
     pub min_free: MinFree,
+    /// How many generations of each pack are remembered. More, where more are retained.
+    pub history: u32,
     /// How many earlier generations of each pack keep their environments.
     pub retain_generations: u32,
     /// For how long.
@@ -199,6 +201,13 @@ pub struct GcSettings {
     pub cache_max_size: u64,
     /// The limit of what components hold that no environment has, bytes.
     pub components_max_size: u64,
+}
+
+impl GcSettings {
+    /// How many generations of a pack its history may have, the current one and the retained ones among them.
+    pub fn history_limit(&self) -> u32 {
+        self.history.max(self.retain_generations.saturating_add(1))
+    }
 }
 
 /// A floor for free space.
@@ -226,6 +235,7 @@ impl Default for GcSettings {
         Self {
             max_size: None,
             min_free: MinFree::Percent(10.0),
+            history: 200,
             retain_generations: 1,
             retain_for: Duration::from_secs(14 * 24 * 3600),
             idle: Duration::from_secs(3600),

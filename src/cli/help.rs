@@ -514,7 +514,8 @@ A configuration:
   [gc]
   max_size = \"50G\"
   min_free = \"10%\"
-  retain_generations = 1
+  history = 200                                   # generations remembered for each pack
+  retain_generations = 1                          # earlier ones whose environments are kept
   [python]
   default = \"3.11\"";
 

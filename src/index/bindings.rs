@@ -263,6 +263,21 @@ pub fn set_current(tx: &Transaction<'_>, pack: i64, generation: Option<u64>) -> 
         .map(drop)
 }
 
+/// Drops a pack's oldest generations beyond the newest `limit`. Two older ones stay: the current one, and the newest that was not a
+/// rollback and has the current one's environment, for a further rollback goes back from there. Returns how many were dropped.
+pub fn trim_history(tx: &Transaction<'_>, pack: i64, limit: u32) -> rusqlite::Result<usize> {
+    tx.prepare_cached(
+        "DELETE FROM bindings WHERE pack = ?1
+           AND generation <= (SELECT generation FROM bindings WHERE pack = ?1 ORDER BY generation DESC LIMIT 1 OFFSET ?2)
+           AND generation IS NOT (SELECT generation FROM packs WHERE id = ?1)
+           AND generation IS NOT (SELECT max(o.generation) FROM packs p
+               JOIN bindings c ON c.pack = p.id AND c.generation = p.generation
+               JOIN bindings o ON o.pack = p.id AND o.key = c.key AND o.cause <> ?3
+               WHERE p.id = ?1)",
+    )?
+    .execute(params![pack, limit, word(&Cause::Rollback)])
+}
+
 /// Forgets the declarations that no pack has and no generation answers.
 pub fn forget_unused_specs(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     tx.execute(
@@ -305,5 +320,53 @@ mod tests {
             Ok(db.prepare_cached(&current("WHERE p.ref = ?1"))?.get_status(StatementStatus::RePrepare))
         });
         assert_eq!(parsed_again.expect("reads"), 0);
+    }
+
+    #[test]
+    fn a_history_keeps_its_newest_generations_and_what_a_rollback_starts_from() {
+        use crate::digest::Canonical;
+        use crate::spec::RuntimeKind;
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new(dir.path());
+        Index::create(&layout, 0o644).expect("creates");
+        std::fs::create_dir(layout.dir("guards")).expect("a directory");
+        let index = Index::open(&layout, Access::Owner, None).expect("opens");
+        let lock = blake3::hash(b"lock").into();
+        let answers = Canonical::new("s").digest();
+        let remembered = |of: &[(char, Cause)], current: u64, limit| -> Vec<u64> {
+            let pack_ref = PackRef::new(format!("p{}-{current}-{limit}", of.len())).expect("a ref");
+            let change = |tx: &Transaction<'_>| -> rusqlite::Result<Vec<u64>> {
+                let pack = declare(tx, &pack_ref, &Spec::empty(RuntimeKind::Python), None)?;
+                for (at, (env, cause)) in of.iter().enumerate() {
+                    let key = Canonical::new(&env.to_string()).digest();
+                    let (interpreter, at_time) = (Canonical::new("i").digest(), Timestamp::UNIX_EPOCH);
+                    let new = NewBinding {
+                        env: None,
+                        key: &key,
+                        interpreter,
+                        lock: &lock,
+                        answers: &answers,
+                        at: at_time,
+                        cause: *cause,
+                        uid: None,
+                    };
+                    bind(tx, pack, at as u64 + 1, &new)?;
+                }
+                set_current(tx, pack, Some(current))?;
+                trim_history(tx, pack, limit)?;
+                Ok(history(tx, pack)?.into_iter().map(|past| past.generation).collect())
+            };
+            index.write("test", |tx| change(tx).map_err(crate::index::sql("test"))).expect("writes")
+        };
+        use Cause::{Rollback, Upgrade};
+        let forward = [('a', Upgrade), ('b', Upgrade), ('c', Upgrade), ('d', Upgrade)];
+        assert_eq!(remembered(&forward, 4, 9), [1, 2, 3, 4]);
+        assert_eq!(remembered(&forward, 4, 4), [1, 2, 3, 4]);
+        assert_eq!(remembered(&forward, 4, 2), [3, 4]);
+        // The current one stays, wherever it is.
+        assert_eq!(remembered(&forward, 1, 2), [1, 3, 4]);
+        // The second is what the current one repeats.
+        let back = [('a', Upgrade), ('b', Upgrade), ('c', Upgrade), ('b', Rollback), ('c', Rollback), ('b', Rollback)];
+        assert_eq!(remembered(&back, 6, 2), [2, 5, 6]);
     }
 }

@@ -81,6 +81,7 @@ pub struct Lock {
 pub struct Gc {
     pub max_size: Option<SizeText>,
     pub min_free: Option<MinFreeText>,
+    pub history: Option<u32>,
     pub retain_generations: Option<u32>,
     pub retain_for: Option<DurationText>,
     pub idle: Option<DurationText>,

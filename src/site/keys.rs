@@ -20,8 +20,16 @@ const INSTALL: &[&str] = &[
     "link_mode",
 ];
 const LOCK: &[&str] = &["prefer", "minimum", "exclude_newer"];
-const GC: &[&str] =
-    &["max_size", "min_free", "retain_generations", "retain_for", "idle", "cache_max_size", "components_max_size"];
+const GC: &[&str] = &[
+    "max_size",
+    "min_free",
+    "history",
+    "retain_generations",
+    "retain_for",
+    "idle",
+    "cache_max_size",
+    "components_max_size",
+];
 const PYTHON: &[&str] = &["default", "interpreters", "installations"];
 
 /// Refuses keys that do not exist, naming each with its section and the nearest that does.

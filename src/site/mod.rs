@@ -161,6 +161,7 @@ impl Config {
             lock.exclude_newer => "lock.exclude_newer", settings.lock.exclude_newer, file::DateText::into_inner;
             gc.max_size => "gc.max_size", settings.gc.max_size, file::size;
             gc.min_free => "gc.min_free", settings.gc.min_free, file::MinFreeText::into_inner;
+            gc.history => "gc.history", settings.gc.history, |value| value;
             gc.retain_generations => "gc.retain_generations", settings.gc.retain_generations, |value| value;
             gc.retain_for => "gc.retain_for", settings.gc.retain_for, file::seconds;
             gc.idle => "gc.idle", settings.gc.idle, file::seconds;

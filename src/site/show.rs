@@ -86,6 +86,7 @@ pub fn entries(config: &Config) -> Vec<Entry> {
                 MinFree::Percent(percent) => json!(format!("{percent}%")),
             },
         ),
+        ("gc.history", json!(gc.history)),
         ("gc.retain_generations", json!(gc.retain_generations)),
         ("gc.retain_for", json!(units::duration(gc.retain_for))),
         ("gc.idle", json!(units::duration(gc.idle))),

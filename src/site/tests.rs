@@ -37,6 +37,7 @@ exclude_newer = "2026-01-31"
 [gc]
 max_size = "20G"
 min_free = "2GiB"
+history = 50
 retain_generations = 3
 retain_for = "7d"
 idle = "2h"
@@ -95,7 +96,7 @@ fn every_key_arrives() {
     let gc = &settings.gc;
     assert_eq!((gc.max_size, gc.min_free, gc.retain_generations), (Some(20_000_000_000), MinFree::Bytes(2 << 30), 3));
     assert_eq!((gc.retain_for.as_secs(), gc.idle.as_secs(), gc.cache_max_size), (604_800, 7200, 1 << 30));
-    assert_eq!(gc.components_max_size, 3 << 30);
+    assert_eq!((gc.history, gc.components_max_size), (50, 3 << 30));
     assert_eq!(settings.python.default.as_deref(), Some("3.11"));
     assert_eq!(settings.python.installations, [PathBuf::from("/etc/x/pythons")]);
 }

@@ -54,6 +54,8 @@ impl Store {
                     uid: Some(nix::unistd::getuid().as_raw()),
                 };
                 bindings::bind(tx, pack, generation, &binding).map_err(failed())?;
+                // Before the file is written: it has the history that the index will have.
+                bindings::trim_history(tx, pack, self.0.settings.gc.history_limit()).map_err(failed())?;
                 let old = before.as_ref().map(|b| b.env.key.to_string());
                 let key = new.env.key.to_string();
                 let change = (old.as_deref(), Some(key.as_str()));

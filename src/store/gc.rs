@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
 use crate::fs::{durable, parallel, probe, remove, size};
 use crate::guard::Guard;
-use crate::index::{Candidate, Retention, State, collection, components, envs, roots, sql};
+use crate::index::{Candidate, Retention, State, bindings, collection, components, envs, roots, sql};
 use crate::layout::EnvName;
 use crate::lease::Lease;
 use crate::manifest::Manifest;
@@ -176,6 +176,7 @@ impl Store {
             let named = collection::named_by_bindings(tx, (!mark_only).then_some(keep)).map_err(sql(op))?;
             if !ask.dry_run {
                 collection::release(tx, &named).map_err(sql(op))?;
+                bindings::forget_unused_specs(tx).map_err(sql(op))?;
             }
             let mut plan = Vec::new();
             for env in collection::candidates(tx, &named).map_err(sql(op))? {
