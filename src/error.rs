@@ -88,6 +88,8 @@ pub enum InstallerCause {
     SourceBuild,
     /// No space left on device.
     NoSpace,
+    /// A disk quota is used up.
+    Quota,
     /// Anything else.
     Other,
 }
@@ -375,6 +377,14 @@ pub enum Error {
     },
 }
 
+fn kind_of(error: &io::Error) -> Kind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::NoSpace,
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Kind::NotPermitted,
+        _ => Kind::Io,
+    }
+}
+
 fn no_generation(pack: &PackRef, wanted: Option<u64>, kept: &[u64]) -> String {
     let Some(wanted) = wanted else {
         return format!("pack `{pack}` has no generation with another environment before the current one");
@@ -417,7 +427,7 @@ impl Error {
                 InstallerCause::Credentials => Kind::Credentials,
                 InstallerCause::Offline => Kind::Offline,
                 InstallerCause::SourceBuild => Kind::SourceBuild,
-                InstallerCause::NoSpace => Kind::NoSpace,
+                InstallerCause::NoSpace | InstallerCause::Quota => Kind::NoSpace,
                 InstallerCause::Other => Kind::Installer,
             },
             Self::UnsafeArtifact { .. } => Kind::UnsafeArtifact,
@@ -441,12 +451,9 @@ impl Error {
             Self::UnsupportedFormat { .. } => Kind::UnsupportedFormat,
             Self::Corrupt { .. } | Self::LostStoreFile { .. } => Kind::Corrupt,
             Self::NoSpace { .. } => Kind::NoSpace,
-            Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Kind::NoSpace,
-                io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Kind::NotPermitted,
-                _ => Kind::Io,
-            },
-            Self::Index { .. } => Kind::Index,
+            Self::Io { source, .. } => kind_of(source),
+            // What the system refused SQLite, where that is known.
+            Self::Index { source, .. } => source.downcast_ref().map_or(Kind::Index, kind_of),
         }
     }
 
@@ -469,6 +476,18 @@ impl Error {
     /// Whether it was stopped by its caller.
     pub fn is_cancelled(&self) -> bool {
         self.kind() == Kind::Interrupted
+    }
+
+    /// Whether a disk quota is used up. There may be room on the filesystem all the same.
+    pub fn is_quota(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::QuotaExceeded,
+            Self::Index { source, .. } => {
+                source.downcast_ref::<io::Error>().is_some_and(|source| source.kind() == io::ErrorKind::QuotaExceeded)
+            }
+            Self::Installer { cause, .. } => *cause == InstallerCause::Quota,
+            _ => false,
+        }
     }
 
     /// Whether the pack, environment or store does not exist.

@@ -74,12 +74,17 @@ pub fn hint(failure: &Failure) -> Option<String> {
     }
     let general = of_kind(failure.kind()).map(str::to_owned);
     match (failure.kind(), &failure.trouble) {
-        (Kind::NoSpace, Trouble::Library(error)) => full(error).or(general),
+        (Kind::NoSpace, Trouble::Library(error)) => {
+            full(error).or_else(|| error.is_quota().then(|| QUOTA.into())).or(general)
+        }
         _ => general,
     }
 }
 
-/// Which filesystem is full, and what frees room on it.
+/// What to do where a quota is used up and nothing is known of its filesystem.
+const QUOTA: &str = "raise the quota; `envstore gc` frees what nothing keeps";
+
+/// Which filesystem is full, or has a quota that is used up, and what frees room on it.
 fn full(error: &Error) -> Option<String> {
     let path = match error {
         Error::NoSpace { path, .. } | Error::Io { path, .. } => path.as_path(),
@@ -89,6 +94,16 @@ fn full(error: &Error) -> Option<String> {
     let device = |place: &Path| std::fs::metadata(place).ok().map(|meta| meta.dev());
     let mounted_at = place.ancestors().take_while(|above| device(above) == device(place)).last()?;
     let space = probe::space(mounted_at).ok()?;
+    if error.is_quota() {
+        return Some(format!(
+            "a quota (of user {}, their group, a project or a subvolume) on the filesystem at `{}` is used up, whatever is free there ({}); \
+             raise it, or `envstore gc` frees what nothing keeps, with --drop-retained also what only rollbacks need; `envstore du` says what \
+             takes the room",
+            nix::unistd::geteuid(),
+            mounted_at.display(),
+            units::bytes(space.free_bytes),
+        ));
+    }
     let inodes = space.free_inodes.map(|inodes| format!(" and {inodes} inodes")).unwrap_or_default();
     Some(format!(
         "the filesystem at `{}` has {} of {} free now{inodes}; `envstore gc` frees what nothing keeps, with --drop-retained also what only \

@@ -50,7 +50,7 @@ use still::Still;
 
 use crate::cancel::Cancel;
 use crate::epoch::{Epoch, Slots};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::failpoint::reached;
 use crate::fs::lock::Mode;
 use crate::guard::Guard;
@@ -186,17 +186,17 @@ impl Index {
             self.connect_again(&mut inner, self.shared())?;
             answer = query(&inner.connection);
         }
-        answer.map_err(|error| failure(op, &self.layout.index_db(), error))
+        answer.map_err(|error| room::explain(failure(op, &self.layout.index_db(), error), &self.layout))
     }
 
     /// Runs one IMMEDIATE transaction and commits it; an error from `change` rolls it back. `op` completes "the index cannot …".
     pub fn write<T>(&self, op: &'static str, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        self.transact(op, true, change)
+        self.transact(op, true, change).map_err(|error| room::explain(error, &self.layout))
     }
 
     /// Runs a transaction and rolls it back: what [`Index::write`] would have answered.
     pub fn rehearse<T>(&self, op: &'static str, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        self.transact(op, false, change)
+        self.transact(op, false, change).map_err(|error| room::explain(error, &self.layout))
     }
 
     fn transact<T>(
@@ -221,6 +221,9 @@ impl Index {
         self.follow(&mut inner)?;
         if inner.only_reads {
             self.connect_again(&mut inner, Access::Owner)?;
+            if inner.only_reads {
+                return Err(room::missing(op, &self.layout));
+            }
         }
         let changed = inner.note_changes().map_err(failed)?;
         changed.clear();
@@ -323,15 +326,22 @@ impl Inner {
         let is_left = || memory == Memory::Shared && log::is_left(layout);
         let to_empty = access == Access::Owner && still.is_none() && (log::length(&log_file) > log::LONG || is_left());
         let access = if matches!(still, Some(Still::Locked(_))) { Access::Immutable } else { access };
-        let opened = |memory| connect(&path, access, memory);
+        let opened = |memory| connect(&path, access, memory).map_err(|error| room::explain(error, layout));
+        let opened_by_itself = || match opened(Memory::Own) {
+            // Beyond a quota, which no look at the filesystem tells: as where the filesystem is full.
+            Err(full) if full.kind() == Kind::NoSpace => {
+                opened(Memory::Shared).map(|connection| (connection, Memory::Shared)).map_err(|_| full)
+            }
+            connection => Ok((connection?, Memory::Own)),
+        };
         let (connection, memory) = match memory {
             _ if is_short => (opened(Memory::Shared)?, Memory::Shared),
             Memory::Shared if !to_empty => match opened(Memory::Shared) {
                 // There may be none yet to share.
-                Err(_) => (opened(Memory::Own)?, Memory::Own),
+                Err(_) => opened_by_itself()?,
                 Ok(connection) => (connection, Memory::Shared),
             },
-            _ => (opened(Memory::Own)?, Memory::Own),
+            _ => opened_by_itself()?,
         };
         if memory == Memory::Own {
             if to_empty {

@@ -59,7 +59,7 @@ impl Store {
     /// A full filesystem says of itself only that it is full: what is missing, and where, is worth more.
     fn with_what_is_missing(&self, error: Error) -> Error {
         match self.require_room() {
-            Err(missing @ Error::NoSpace { .. }) if error.kind() == Kind::NoSpace => missing,
+            Err(missing @ Error::NoSpace { .. }) if error.kind() == Kind::NoSpace && !error.is_quota() => missing,
             _ => error,
         }
     }

@@ -120,7 +120,9 @@ impl Store {
                 let made = self.bring_back(&way, &spec, ask, cancel)?;
                 let (origin, cause) = (origin.as_deref(), Cause::Rollback);
                 // None: swept between the look and the bind; make it again.
-                if let Some(bound) = self.bind(Binding { pack, spec: &spec, origin, env: &made.env, cause })? {
+                let binding = Binding { pack, spec: &spec, origin, env: &made.env, cause };
+                // A way out of an upgrade that was too much: it works on a full disk, too.
+                if let Some(bound) = self.with_ballast(|| self.bind(binding))? {
                     break (bound, made);
                 }
             };

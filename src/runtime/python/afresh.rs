@@ -103,7 +103,8 @@ fn names_a_file_of(error: &Error, cache: &Path) -> bool {
     let Error::Installer { cause, tail, .. } = error else { return false };
     let inside = format!("{}/", cache.display());
     let is_refused = |line: &String| line.contains(&inside) && line.contains("(os error ");
-    !matches!(cause, InstallerCause::SourceBuild | InstallerCause::NoSpace) && tail.iter().any(is_refused)
+    !matches!(cause, InstallerCause::SourceBuild | InstallerCause::NoSpace | InstallerCause::Quota)
+        && tail.iter().any(is_refused)
 }
 
 #[cfg(test)]

@@ -23,8 +23,9 @@ use crate::store::runtime::{DerivedFile, Job};
 
 /// How often a run goes on behind a file that made the interpreter crash.
 const CRASHES: usize = 16;
-/// What the script exits with when the disk is full (ENOSPC).
+/// What the script exits with when the disk is full (ENOSPC) or a quota is used up (EDQUOT).
 const NO_SPACE: i32 = 28;
+const QUOTA: i32 = 122;
 
 /// What became of the sources.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -148,13 +149,13 @@ fn is_crash(status: ExitStatus) -> bool {
 }
 
 fn failed(job: &Job<'_>, status: ExitStatus, stderr: &str) -> Error {
-    let (cause, summary) = if status.code() == Some(NO_SPACE) {
-        (InstallerCause::NoSpace, "no space left for bytecode".to_owned())
-    } else {
-        (
+    let (cause, summary) = match status.code() {
+        Some(NO_SPACE) => (InstallerCause::NoSpace, "no space left for bytecode".to_owned()),
+        Some(QUOTA) => (InstallerCause::Quota, "a disk quota is used up, nothing is left for bytecode".to_owned()),
+        _ => (
             InstallerCause::Other,
             format!("`{}` does not run in the environment ({status})", job.interpreter.path.display()),
-        )
+        ),
     };
     Error::Installer {
         phase: Phase::Finish,

@@ -28,7 +28,8 @@ impl Verdict {
 /// A summary is a sentence, not a log.
 const SUMMARY_LIMIT: usize = 600;
 
-const NO_SPACE: &[&str] = &["No space left on device", "Disk quota exceeded", "(os error 28)", "(os error 122)"];
+const NO_SPACE: &[&str] = &["No space left on device", "(os error 28)"];
+const QUOTA: &[&str] = &["Disk quota exceeded", "(os error 122)"];
 /// Of uv, then of pip.
 const UNSAFE: &[&str] = &[
     "Archive contains unacceptable filename",
@@ -92,6 +93,9 @@ pub(crate) fn classify(stderr: &str) -> Verdict {
 
 fn sort_out(stderr: &str) -> Verdict {
     let has = |marks: &[&str]| marks.iter().any(|mark| stderr.contains(mark));
+    if has(QUOTA) {
+        return Verdict::new(InstallerCause::Quota, "a disk quota is used up");
+    }
     if has(NO_SPACE) {
         return Verdict::new(InstallerCause::NoSpace, "no space is left on the device");
     }

@@ -57,7 +57,7 @@ def main(root, listing):
             except OSError as error:
                 if error.errno not in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST):
                     sys.stderr.write("cannot write bytecode: %s\n" % error)
-                    return 28 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 1
+                    return error.errno if error.errno in (errno.ENOSPC, errno.EDQUOT) else 1
                 data = None
         os.write(1, b"x" if data is None else b".")
     os.write(1, b"E")

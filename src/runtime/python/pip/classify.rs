@@ -5,7 +5,8 @@
 use crate::error::InstallerCause;
 use crate::runtime::python::classify::{Verdict, build, one_line};
 
-const NO_SPACE: &[&str] = &["No space left on device", "Disk quota exceeded"];
+const NO_SPACE: &str = "No space left on device";
+const QUOTA: &str = "Disk quota exceeded";
 const REFUSED: &[&str] = &[
     "401 Client Error",
     "403 Client Error",
@@ -45,7 +46,10 @@ pub(crate) fn classify(said: &str) -> Verdict {
     let has = |marks: &[&str]| marks.iter().any(|mark| said.contains(mark));
     let error =
         |text: &str| said.lines().find_map(|line| line.trim_start().strip_prefix("ERROR: ")?.strip_prefix(text));
-    if has(NO_SPACE) {
+    if said.contains(QUOTA) {
+        return Verdict::new(InstallerCause::Quota, "a disk quota is used up");
+    }
+    if said.contains(NO_SPACE) {
         return Verdict::new(InstallerCause::NoSpace, "no space is left on the device");
     }
     if said.contains("THESE PACKAGES DO NOT MATCH THE HASHES") {
@@ -127,7 +131,7 @@ fn place(said: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use InstallerCause::{Credentials, HashMismatch, Network, NoSolution, NoSpace, Other, SourceBuild};
+    use InstallerCause::{Credentials, HashMismatch, Network, NoSolution, NoSpace, Other, Quota, SourceBuild};
 
     /// What pip 23.0.1 and 24.2 printed when each was provoked.
     #[test]
@@ -177,6 +181,11 @@ mod tests {
                 "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
                 NoSpace,
                 "no space is left on the device",
+            ),
+            (
+                "ERROR: Could not install packages due to an OSError: [Errno 122] Disk quota exceeded: '/s/x'",
+                Quota,
+                "a disk quota is used up",
             ),
             ("ERROR: Invalid requirement: 'x y'", Other, "Invalid requirement: 'x y'"),
             ("", Other, "pip failed without saying why"),
