@@ -144,3 +144,39 @@ impl Store {
         Ok(envs.iter().map(sweep).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::runtime::python::{Python, discover};
+    use crate::settings::Settings;
+    use crate::spec::{RuntimeKind, Spec};
+    use crate::store::Ensure;
+
+    #[test]
+    fn each_of_many_packs_has_its_own_result_and_an_environment_counts_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut settings = Settings::default();
+        let found = discover::testing::interpreters();
+        settings.python.interpreters = found.iter().take(1).map(|one| one.path.clone()).collect();
+        let python = Arc::new(Python::new(&settings));
+        let store = Store::builder(dir.path().join("store")).settings(settings).runtime(python).create(true);
+        let store = store.open().expect("opens");
+        let pack = |name: &str| PackRef::new(name).expect("a ref");
+        for name in ["a", "b", "c"] {
+            let ask = Ensure::new(Spec::empty(RuntimeKind::Python));
+            store.ensure(&pack(name), &ask, &Cancel::new()).expect("ensures");
+        }
+        let remove = |names: &[&str]| {
+            let packs: Vec<PackRef> = names.iter().map(|name| pack(name)).collect();
+            let removed = store.remove_all(&packs, false, &Cancel::new()).expect("removes");
+            removed.into_iter().map(|one| one.map(|one| one.env_removed).ok()).collect::<Vec<_>>()
+        };
+        assert_eq!(remove(&["a", "nobody"]), [Some(false), None]);
+        assert_eq!(remove(&["b", "a", "c"]), [Some(true), None, Some(false)]);
+        assert_eq!(remove(&[]), []);
+        assert!(store.list().expect("lists").is_empty());
+    }
+}
