@@ -391,7 +391,11 @@ fn connect(path: &Path, access: Access, memory: Memory) -> Result<Connection> {
                 Connection::open_with_flags(uri, common | OpenFlags::SQLITE_OPEN_READ_ONLY)?
             }
             Access::Owner => Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_WRITE)?,
-            Access::Reader => Connection::open_with_flags(path, common | OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            // Root could write to the shared memory of another user's index, and would make it where there is none.
+            Access::Reader => {
+                let uri = uri(path, "readonly_shm=1");
+                Connection::open_with_flags(uri, common | OpenFlags::SQLITE_OPEN_READ_ONLY)?
+            }
         };
         // First of all: everything after this may meet a lock.
         connection.busy_timeout(BUSY)?;

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{ShareWith, ballast, identity};
+use super::{ShareWith, ballast, foreign, identity};
 use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::epoch::Epoch;
@@ -36,6 +36,7 @@ pub(super) fn create(given: &Path, share_with: ShareWith, clock: &dyn Clock) -> 
     let made = make_root(given)?;
     let root = identity::canonical(given)?.ok_or_else(|| Error::NoStore { path: given.to_owned() })?;
     check_new_path(&root)?;
+    foreign::require_own(&root, "create a store")?;
     let layout = Layout::new(&root);
     if let Some(found) = stranger(&layout)? {
         let reason = format!("`{}` is not empty and is no store (it holds `{found}`)", root.display());

@@ -27,6 +27,7 @@ mod expire;
 pub mod export;
 pub mod finding;
 mod floor;
+mod foreign;
 pub mod gc;
 mod handles;
 pub mod history;
@@ -184,14 +185,11 @@ impl Store {
         if self.0.sealed && !self.0.read_only {
             return Err(Error::Sealed { what: what.into() });
         }
-        let reason = match self.0.access {
-            Access::Owner => {
-                self.record_root();
-                return Ok(());
-            }
-            Access::Reader => "the store belongs to another user; only its owner writes to it",
-            Access::Immutable => "the store is read-only",
-        };
-        Err(Error::NotPermitted { what: what.into(), reason: reason.into() })
+        if self.0.access == Access::Owner {
+            self.record_root();
+            return Ok(());
+        }
+        foreign::require_own(self.root(), what)?;
+        Err(Error::NotPermitted { what: what.into(), reason: "the store is read-only".into() })
     }
 }

@@ -16,7 +16,7 @@ use super::identity::{self, Located, Place};
 use super::observer::{Observed, Observer};
 use super::open_epoch::open_epoch;
 use super::stats::Counters;
-use super::{Inner, Store, after_boot, create, reindex};
+use super::{Inner, Store, after_boot, create, foreign, reindex};
 use crate::clock::{Clock, SystemClock};
 use crate::credentials::{Callback, Login};
 use crate::epoch::Epoch;
@@ -27,7 +27,7 @@ use crate::settings::{CredentialSource, Settings};
 use crate::store::runtime::Runtime;
 use crate::store_file::StoreFile;
 
-/// Who may read a store, set at its creation. Only its owner (and root) ever writes.
+/// Who may read a store, set at its creation. Only its owner ever writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ShareWith {
@@ -144,8 +144,12 @@ impl Builder {
 
     /// Opens the store. An index that is missing or damaged is rebuilt first, if this process may.
     ///
+    /// Only a process of the user who owns the root directory can write. Any other, root included, opens the store for reading: what root wrote, the owner could
+    /// neither replace nor delete. The library never changes the ids of its process; a service of root that is to write runs as the owner, for example by
+    /// `User=` of its systemd unit.
+    ///
     /// # Errors
-    /// [`Error::NoStore`], [`Error::UnsupportedFormat`], [`Error::NotPermitted`] for a root that others may write to,
+    /// [`Error::NoStore`], [`Error::UnsupportedFormat`], [`Error::NotPermitted`] for a root that others may write to, and at creation for a directory of another user,
     /// [`Error::UnsupportedFilesystem`] at creation.
     pub fn open(self) -> Result<Store> {
         let found = self.find()?;
@@ -262,7 +266,7 @@ fn access(layout: &Layout, store: &StoreFile, read_only: bool) -> Result<Access>
     })
 }
 
-/// Whether this process is the owner's, or root's, and the root can be written to.
+/// Whether this process is the owner's, and the root can be written to.
 pub(super) fn may_write(layout: &Layout) -> Result<bool> {
     let root = layout.root();
     let meta = fs::metadata(root).map_err(Error::io("stat", root))?;
@@ -274,6 +278,6 @@ fn is_writable(root: &Path, meta: &fs::Metadata) -> bool {
 }
 
 fn is_owner(root: &fs::Metadata) -> bool {
-    let uid = nix::unistd::geteuid();
-    uid.is_root() || uid.as_raw() == root.uid()
+    // Not root: what it wrote into another user's store, the owner could neither replace nor delete.
+    nix::unistd::geteuid().as_raw() == root.uid()
 }
