@@ -464,7 +464,8 @@ Exit code 6: this process cannot write to it.";
 
 /// `doctor --help`, above.
 pub const DOCTOR: &str = "\
-Looks for what is wrong and says what to do about it. It changes nothing.
+Looks for what is wrong and says what to do about it. It changes nothing, but for what `--repair` mends: files below the root that another user \
+than the store's owner made, such as root. They are given to the owner, without following links.
 
 Without a pack: the filesystem and how files are shared on it, room, limits, the index, interpreters that moved and the packs they were \
 for, the installer, packs below a `[lock] minimum`. With a pack: whether its files are as they were published, its interpreter starts, the shared \
@@ -477,6 +478,7 @@ pub const DOCTOR_AFTER: &str = "\
 Examples:
   envstore doctor
   envstore doctor aws.s3                          why does it not import?
+  sudo envstore doctor --repair                   the owner may delete again what root made
 
 Exit code 3: there is damage. Warnings are exit code 0.";
 

@@ -66,4 +66,8 @@ pub struct Relocate {
 pub struct Doctor {
     /// Look at this pack only
     pub pack: Option<PackRef>,
+
+    /// First give the store's owner what other users made below its root; needs root
+    #[arg(long, conflicts_with = "pack")]
+    pub repair: bool,
 }

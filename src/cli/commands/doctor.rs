@@ -27,7 +27,11 @@ pub fn run(context: &Context, args: &Doctor) -> Outcome {
     let cancel = context.signals()?.cancel();
     let store = open::open(context, config.settings)?;
     let findings = match &args.pack {
-        None => store.doctor(cancel)?,
+        None => {
+            let mut findings = if args.repair { store.mend_owners()? } else { Vec::new() };
+            findings.extend(store.doctor(cancel)?);
+            findings
+        }
         Some(pack) => {
             let mut findings = store.examine(pack, cancel).map_err(|error| Failure::from(error).about(pack))?;
             findings.extend(variables(&context.environment));

@@ -1,6 +1,7 @@
 //! `doctor`: whether the store, this host and a pack are as they should be. Reads only.
 
 mod host;
+mod owners;
 mod pack;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ impl Store {
     pub fn doctor(&self, cancel: &Cancel) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
         self.look_at_access(&mut findings);
+        self.look_at_owners(&mut findings)?;
         self.look_at_host(&mut findings)?;
         self.look_at_index(&mut findings);
         self.look_at_interpreters(&mut findings)?;
