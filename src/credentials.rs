@@ -73,18 +73,39 @@ impl fmt::Debug for Callback {
 ///
 /// [`InstallerCause::Credentials`] when the source has none to give; the message never holds the secret.
 pub(crate) fn fetch(source: &CredentialSource, index: &Index, phase: Phase, cancel: &Cancel) -> Result<Option<Login>> {
-    let refused = |reason: String| Error::Installer {
+    ask_source(source, &index.name, cancel)?.map_err(|reason| Error::Installer {
         phase,
         cause: InstallerCause::Credentials,
         summary: format!("there are no credentials for index `{}`: {reason}", index.name),
         tail: Vec::new(),
         log: None,
+    })
+}
+
+/// Reads an index's login now, where this process may not be able to later: from a file, a command or the netrc of this process's user. A failure is
+/// reported when the login is used, as it would be without this.
+///
+/// # Errors
+/// [`Error::Interrupted`] when cancelled.
+#[cfg(feature = "cli")]
+pub(crate) fn read_ahead(index: &mut Index, cancel: &Cancel) -> Result<()> {
+    let login = match &index.credentials {
+        None | Some(CredentialSource::Env { .. } | CredentialSource::Callback(_)) => return Ok(()),
+        Some(CredentialSource::Netrc) => Ok(for_download(index, cancel)?),
+        Some(source) => ask_source(source, &index.name, cancel)?,
     };
+    index.credentials = Some(CredentialSource::Callback(Callback::new(move |_| login.clone())));
+    Ok(())
+}
+
+/// [`fetch`]; the inner error is the reason why there is no login.
+fn ask_source(source: &CredentialSource, index: &str, cancel: &Cancel) -> Result<Result<Option<Login>, String>> {
     let (secret, username) = match source {
-        CredentialSource::Netrc => return Ok(None),
-        CredentialSource::Callback(callback) => match (callback.0)(&index.name).map_err(refused)? {
-            Some(Login { username, password }) => (password, Some(username)),
-            None => return Ok(None),
+        CredentialSource::Netrc => return Ok(Ok(None)),
+        CredentialSource::Callback(callback) => match (callback.0)(index) {
+            Ok(Some(Login { username, password })) => (password, Some(username)),
+            Ok(None) => return Ok(Ok(None)),
+            Err(reason) => return Ok(Err(reason)),
         },
         CredentialSource::Command { argv, username, ttl } => {
             let known = ttl.and_then(|ttl| remembered(argv, ttl));
@@ -92,7 +113,7 @@ pub(crate) fn fetch(source: &CredentialSource, index: &Index, phase: Phase, canc
                 Some(secret) => secret,
                 None => match ask(argv, cancel)? {
                     Ok(secret) => secret,
-                    Err(reason) => return Err(refused(reason)),
+                    Err(reason) => return Ok(Err(reason)),
                 },
             };
             if ttl.is_some() && !secret.is_empty() {
@@ -100,22 +121,24 @@ pub(crate) fn fetch(source: &CredentialSource, index: &Index, phase: Phase, canc
             }
             (secret, username.clone())
         }
-        CredentialSource::Env { variable, username } => {
-            let secret =
-                std::env::var(variable).map_err(|_| refused(format!("the variable `{variable}` is not set")))?;
-            (secret, username.clone())
-        }
+        CredentialSource::Env { variable, username } => match std::env::var(variable) {
+            Ok(secret) => (secret, username.clone()),
+            Err(_) => return Ok(Err(format!("the variable `{variable}` is not set"))),
+        },
         CredentialSource::File { path, username } => {
-            let secret = std::fs::read(path).map_err(|error| refused(format!("`{}`: {error}", path.display())))?;
-            let secret = String::from_utf8(secret).map_err(|_| refused(format!("`{}` is no text", path.display())))?;
-            (secret, username.clone())
+            let secret = std::fs::read(path).map_err(|error| format!("`{}`: {error}", path.display()));
+            let is_no_text = |_| format!("`{}` is no text", path.display());
+            match secret.and_then(|secret| String::from_utf8(secret).map_err(is_no_text)) {
+                Ok(secret) => (secret, username.clone()),
+                Err(reason) => return Ok(Err(reason)),
+            }
         }
     };
     let password = secret.trim().to_owned();
     if password.is_empty() || password.len() > SECRET_LIMIT || password.contains(char::is_control) {
-        return Err(refused("what was given is not one line of text".into()));
+        return Ok(Err("what was given is not one line of text".into()));
     }
-    Ok(Some(Login { username: username.unwrap_or_else(|| TOKEN_USER.into()), password }))
+    Ok(Ok(Some(Login { username: username.unwrap_or_else(|| TOKEN_USER.into()), password })))
 }
 
 /// The login for downloads of our own, which have to read the user's netrc themselves.
@@ -131,9 +154,10 @@ pub(crate) fn for_download(index: &Index, cancel: &Cancel) -> Result<Option<Logi
     }
 }
 
-/// The text of the user's own netrc, for an installer that is handed another one.
-pub(crate) fn users_netrc() -> Option<String> {
-    netrc_path().and_then(|path| std::fs::read_to_string(path).ok())
+/// The text of the user's own netrc, for an installer that is handed another one. `home` is the installer's home if it is not this process's.
+pub(crate) fn users_netrc(home: Option<&Path>) -> Option<String> {
+    let path = home.map(|home| home.join(".netrc")).or_else(netrc_path);
+    path.and_then(|path| std::fs::read_to_string(path).ok())
 }
 
 /// Whether a file that holds a secret can be read by others: worth a warning, not a refusal (a container's

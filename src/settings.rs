@@ -130,6 +130,8 @@ pub struct InstallSettings {
     pub link_mode: Option<LinkMode>,
     /// The directories of the caller's `PATH`, where `uv` and interpreters are looked for.
     pub path: Vec<PathBuf>,
+    /// The home directory of what is run to install; none: this process's own. With one, no netrc of this process's user is used.
+    pub home: Option<PathBuf>,
 }
 
 impl InstallSettings {
@@ -155,6 +157,7 @@ impl Default for InstallSettings {
             pack_options: PackOptions::Ignore,
             link_mode: None,
             path: Vec::new(),
+            home: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use super::args::Global;
 use super::config::{self, Config};
+use super::effect::Effect;
 use super::environment::Environment;
 use super::exit;
 use super::failure::Failure;
@@ -22,6 +23,8 @@ pub struct Context {
     pub global: Global,
     /// The environment variables.
     pub environment: Environment,
+    /// What the command does to the store.
+    pub effect: Effect,
     /// Where results and notes go.
     pub out: Output,
     signals: OnceLock<Signals>,
@@ -29,10 +32,10 @@ pub struct Context {
 
 impl Context {
     /// Sets up output and, with `-v`, logging.
-    pub fn new(global: Global, environment: Environment) -> Self {
+    pub fn new(global: Global, environment: Environment, effect: Effect) -> Self {
         let out = Output::new(&global, &environment);
         logging::set_up(global.verbose, out.paint_err.is_on());
-        Self { global, environment, out, signals: OnceLock::new() }
+        Self { global, environment, effect, out, signals: OnceLock::new() }
     }
 
     /// Reads the configuration.

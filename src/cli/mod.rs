@@ -9,6 +9,7 @@ mod commands;
 mod context;
 mod declare;
 mod early;
+mod effect;
 mod exit;
 mod failure;
 mod help;
@@ -16,6 +17,7 @@ mod hints;
 mod logging;
 mod open;
 mod output;
+mod owner;
 mod panics;
 mod progress;
 mod root;
@@ -34,6 +36,7 @@ use crate::site::{self as config, environment, units};
 use args::{Cli, Color, Format};
 use context::Context;
 use early::Early;
+use effect::Effect;
 use environment::Environment;
 use failure::Failure;
 
@@ -57,7 +60,7 @@ fn run(args: Vec<OsString>, environment: Environment) -> u8 {
         Err(error) => return report(&error, &early, &environment),
     };
     let command = cli.command;
-    let context = Context::new(cli.global, environment);
+    let context = Context::new(cli.global, environment, Effect::of(&command));
     let is_exec = matches!(command, args::Command::Exec(_));
     let outcome =
         panics::caught(|| commands::run(&context, command)).unwrap_or_else(|message| Err(Failure::bug(message)));

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::args;
 use super::context::Context;
+use super::effect::Effect;
 use super::failure::Failure;
+use super::owner;
 use crate::cancel::Cancel;
 use crate::error::Error;
 use crate::pack::PackRef;
@@ -85,11 +87,14 @@ pub fn open_or_create(
 }
 
 fn builder(context: &Context, settings: Settings) -> Result<Builder, Failure> {
+    let root = context.root()?.path;
+    let is_read_only = context.read_only().is_some();
+    let effect = if is_read_only { Effect::Reads } else { context.effect };
+    let settings = owner::prepare(effect, &root, settings)?;
     let python = Arc::new(Python::new(&settings));
-    let builder = Store::builder(context.root()?.path);
     // A command asks for each pack once. Kept handles would be a descriptor for each of them.
-    let builder = builder.handles(0);
-    Ok(builder.runtime(python).settings(settings).read_only(context.read_only().is_some()))
+    let builder = Store::builder(root).handles(0);
+    Ok(builder.runtime(python).settings(settings).read_only(is_read_only))
 }
 
 fn opened(context: &Context, builder: Builder) -> Result<Store, Failure> {

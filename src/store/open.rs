@@ -16,7 +16,7 @@ use super::identity::{self, Located, Place};
 use super::observer::{Observed, Observer};
 use super::open_epoch::open_epoch;
 use super::stats::Counters;
-use super::{Inner, Store, after_boot, create, foreign, reindex};
+use super::{Inner, Store, after_boot, create, reindex};
 use crate::clock::{Clock, SystemClock};
 use crate::credentials::{Callback, Login};
 use crate::epoch::Epoch;

@@ -105,6 +105,9 @@ impl Run<'_, '_> {
             }
             command.env(name, value);
         }
+        if let Some(home) = &job.settings.install.home {
+            command.env("HOME", home).env_remove("NETRC");
+        }
         let path = std::env::join_paths(&job.settings.install.path).ok().filter(|path| !path.is_empty());
         command.env("PATH", path.unwrap_or_else(|| DEFAULT_PATH.into()));
         command.env("TMPDIR", job.scratch).env("LANG", "C.UTF-8").env("LC_ALL", "C.UTF-8");

@@ -16,7 +16,7 @@ use std::sync::OnceLock;
 
 pub use index_server::IndexServer;
 pub use mount::{Image, Mount, Overlay};
-pub use nobody::{as_nobody, can_start_python, nobody, shared_world};
+pub use nobody::{NOBODY, as_nobody, can_start_python, nobody, nobodys_command, nobodys_world, shared_world};
 pub use noting::NotingUv;
 pub use project::project;
 use serde_json::Value;

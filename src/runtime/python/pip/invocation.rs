@@ -5,10 +5,12 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::prctl;
 use url::Url;
 
 use super::classify;
@@ -179,23 +181,32 @@ impl<'a, 'j> Invocation<'a, 'j> {
             command.env("PIP_EXTRA_INDEX_URL", others.iter().map(Url::as_str).collect::<Vec<_>>().join(" "));
         }
         if !logins.is_empty() {
-            let file = self.netrc(&logins)?;
-            command.env("NETRC", format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+            let (file, path) = self.netrc(&logins)?;
+            command.env("NETRC", path);
             self.netrc.replace(Some(file));
         }
         Ok(())
     }
 
-    /// A netrc in memory: what the user's own says, and these logins, the last of a host counting.
-    fn netrc(&self, logins: &[(Url, Login)]) -> Result<File> {
+    /// A netrc in memory, and the path by which pip reads it: what the user's own says, and these logins, the last of a host counting. It is a
+    /// file in the build's own directory where the kernel lets no other process read this one's descriptors, as after giving up root (proc(5)).
+    fn netrc(&self, logins: &[(Url, Login)]) -> Result<(File, PathBuf)> {
         let failed = |error: nix::errno::Errno| self.other(format!("no memory for the credentials: {error}"));
-        let mut file = File::from(memfd_create(c"netrc", MFdFlags::MFD_CLOEXEC).map_err(failed)?);
-        let mut text = credentials::users_netrc().unwrap_or_default();
+        let (mut file, path) = if prctl::get_dumpable().unwrap_or(false) {
+            let file = File::from(memfd_create(c"netrc", MFdFlags::MFD_CLOEXEC).map_err(failed)?);
+            let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+            (file, path)
+        } else {
+            let path = self.run.job.scratch.join("netrc");
+            let options = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
+            (options.map_err(Error::io("create", &path))?, path)
+        };
+        let mut text = credentials::users_netrc(self.run.job.settings.install.home.as_deref()).unwrap_or_default();
         for (url, login) in logins {
             text.push_str(&entry(url, login).map_err(|reason| self.other(reason))?);
         }
         file.write_all(text.as_bytes()).map_err(Error::io("write", "the credentials for pip"))?;
-        Ok(file)
+        Ok((file, path))
     }
 }
 
