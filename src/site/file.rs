@@ -216,7 +216,8 @@ impl File {
     /// Reads a file; none if there is no such file.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         use std::io::Read;
-        let mut text = String::new();
+        // Most are small: one read, and one that finds the end.
+        let mut text = String::with_capacity(4 << 10);
         match std::fs::File::open(path).and_then(|file| file.take(LIMIT + 1).read_to_string(&mut text)) {
             Ok(_) if text.len() as u64 > LIMIT => Err(invalid(path, "it is larger than 1 MiB".into())),
             Ok(_) => Self::parse(&text, path).map(Some),
