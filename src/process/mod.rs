@@ -298,6 +298,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_child_left_running_in_its_group_ends_with_it() {
+        let script = "sleep 600 >/dev/null 2>&1 & echo $!";
+        let done = run(shell(script), "testing", &Log::memory(), limits(60_000, 60_000), &Cancel::new(), None);
+        let pid = String::from_utf8(done.expect("runs").stdout).expect("text");
+        let pid: i32 = pid.trim().parse().expect("a pid");
+        let until = Instant::now() + Duration::from_secs(30);
+        while is_alive(pid) {
+            assert!(Instant::now() < until, "what the child left runs on");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
     fn a_stray_that_keeps_the_pipes_does_not_hang_us() {
         let done =
             run(shell("sleep 30 & exit 0"), "testing", &Log::memory(), limits(60_000, 60_000), &Cancel::new(), None);

@@ -156,3 +156,30 @@ fn a_diff_says_why_two_packs_with_the_same_versions_do_not_share() {
     let diff = world.json(["diff", "x", "y"]);
     assert_eq!((&diff["interpreters_differ"], &diff["differences"]), (&true.into(), &json!([])), "{diff:#}");
 }
+
+#[test]
+fn a_pin_or_a_link_takes_its_environment_out_of_the_plan_of_a_collection() {
+    let world = two_versions();
+    world.ok(["ensure", "two", "--with", "beta"]);
+    world.ok(["pin", "release", "one"]);
+    world.ok(["link", "two", "venv"]);
+    let pinned = world.json(["resolve", "one"])["env"].as_str().expect("a key").to_owned();
+    for pack in ["one", "two"] {
+        world.ok(["remove", pack]);
+    }
+    let gc = |dry_run: &[&str]| {
+        let done = world.json([&["gc", "--idle", "0s", "--drop-retained"], dry_run].concat());
+        (done["condemned"].as_u64(), done["swept"].as_u64(), done["kept"]["pinned"].as_u64())
+    };
+    assert_eq!(gc(&["--dry-run"]), (Some(0), Some(0), Some(2)), "the link's pack cannot be removed from under it");
+    assert_eq!(gc(&[]), (Some(0), Some(0), Some(2)));
+    // Not even marked: whoever looks sees it ready.
+    assert_eq!(world.json(["show", &format!("env:{}", &pinned[..12])])["state"], "ready");
+    world.ok(["unpin", "release"]);
+    assert_eq!(gc(&["--dry-run"]), (Some(1), Some(0), Some(1)));
+    world.ok(["unlink", "venv"]);
+    assert_eq!(gc(&["--dry-run"]), (Some(2), Some(0), Some(0)));
+    assert_eq!(world.listed("envs").len(), 2);
+    assert_eq!(gc(&[]), (Some(2), Some(2), Some(0)));
+    assert_eq!(world.listed("envs").len(), 0);
+}

@@ -2,9 +2,15 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Child;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 
-use crate::support::{NotingUv, Ran, Wheel, World, ran};
+use envstore::store::report::Outcome;
+use envstore::{Cancel, Ensure, PackRef};
+
+use crate::support::{NotingUv, Ran, Wheel, World, library, ran, spec, uv_dir};
 
 fn finish(children: Vec<Child>) -> Vec<Ran> {
     children.into_iter().map(|child| ran(child.wait_with_output().expect("it ends"))).collect()
@@ -53,4 +59,41 @@ fn sixteen_processes_over_fifty_keys_build_fifty() {
     assert_eq!((uv.asked("pip compile"), uv.asked("pip sync")), (50, 50));
     let keys: HashSet<String> = world.listed("envs").into_iter().collect();
     assert_eq!(keys.len(), 50);
+}
+
+#[test]
+fn two_declarations_that_lock_alike_build_once_though_neither_knew_of_the_other() {
+    let world = World::new();
+    world.wheel(&Wheel::new("alpha", "1.0"));
+    // The first one's installer waits, in the middle of the build, until somebody opens the pipe.
+    let (dir, pipe) = (world.path().join("waiting"), world.path().join("pipe"));
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    fs::create_dir(&dir).expect("a directory");
+    let uv = uv_dir().join("uv");
+    let script = format!("#!/bin/sh\ncase \"$*\" in *\"pip sync\"*) read go < {pipe:?};; esac\nexec {uv:?} \"$@\"\n");
+    fs::write(dir.join("uv"), script).expect("a script");
+    fs::set_permissions(dir.join("uv"), fs::Permissions::from_mode(0o755)).expect("chmod");
+    let mut first = world.command(["--format", "json", "ensure", "first", "--with", "alpha==1.0"]);
+    first.env("PATH", format!("{}:/usr/bin:/bin", dir.display())).stdout(std::process::Stdio::piped());
+    let first = first.spawn().expect("envstore starts");
+    // Opening blocks until the installer reads: then the first has the guard of the key.
+    let (sender, opened) = channel();
+    let opening = pipe.clone();
+    std::thread::spawn(move || sender.send(fs::File::options().write(true).open(opening)));
+    let go = opened.recv().expect("sent").expect("opens");
+    // The second one, of another declaration, finds no such environment, and waits for that guard.
+    let (told, waits) = channel();
+    let store = library(&world, uv_dir()).open().expect("opens");
+    let second = std::thread::spawn(move || {
+        let progress = Arc::new(move |what: &str| drop(told.send(what.to_owned())));
+        let ask = Ensure::new(spec("alpha>=1")).on_progress(progress);
+        let pack = PackRef::new("second").expect("a ref");
+        store.ensure(&pack, &ask, &Cancel::new()).expect("ensured").report.outcome
+    });
+    assert!(waits.iter().any(|what| what.contains("for the same environment")), "it did not wait");
+    drop(go);
+    let first = ran(first.wait_with_output().expect("it ends"));
+    assert!(first.stdout.contains("\"built\""), "{first:#?}");
+    assert_eq!(second.join().expect("no panic"), Outcome::Shared);
+    assert_eq!(world.listed("envs").len(), 1);
 }

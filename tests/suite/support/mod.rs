@@ -2,6 +2,7 @@
 
 mod copy;
 mod index_server;
+mod library;
 mod mount;
 mod nobody;
 mod noting;
@@ -15,6 +16,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 pub use index_server::IndexServer;
+pub use library::{library, spec};
 pub use mount::{Image, Mount, Overlay};
 pub use nobody::{NOBODY, as_nobody, can_start_python, nobody, nobodys_command, nobodys_world, shared_world};
 pub use noting::NotingUv;

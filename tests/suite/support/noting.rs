@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use super::{Ran, World, ran, uv_dir};
@@ -22,6 +22,11 @@ impl NotingUv {
         fs::write(dir.join("uv"), script).expect("a script");
         fs::set_permissions(dir.join("uv"), fs::Permissions::from_mode(0o755)).expect("chmod");
         Self { dir }
+    }
+
+    /// The directory it is in.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// How often it was asked for something.
