@@ -442,10 +442,9 @@ impl Error {
             | Self::NoGeneration { .. }
             | Self::NoLog(_)
             | Self::NoStore { .. } => Kind::NotFound,
-            Self::NotPermitted { .. }
-            | Self::MovedOrCopied { .. }
-            | Self::WithinStore { .. }
-            | Self::Sealed { .. } => Kind::NotPermitted,
+            Self::NotPermitted { .. } | Self::MovedOrCopied { .. } | Self::WithinStore { .. } | Self::Sealed { .. } => {
+                Kind::NotPermitted
+            }
             Self::MovedStore { .. } => Kind::MovedStore,
             Self::UnsupportedFilesystem { .. } => Kind::UnsupportedFilesystem,
             Self::UnsupportedFormat { .. } => Kind::UnsupportedFormat,

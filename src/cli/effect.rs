@@ -47,6 +47,7 @@ impl Effect {
             | Command::Gc(_)
             | Command::Reindex
             | Command::Migrate
+            | Command::Relocate(_)
             | Command::Seal
             | Command::Unseal => Self::Writes,
         }
