@@ -32,6 +32,7 @@ mod like;
 mod limits;
 mod links;
 mod lost;
+mod matrix;
 mod moved;
 mod objects;
 mod readers;
