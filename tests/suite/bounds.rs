@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{Ran, Wheel, World, can_start_python, ran, shared_world, skipped};
+use crate::support::{ENVSTORE, Ran, Wheel, World, can_start_python, ran, shared_world, skipped, uv_dir};
 
 fn world() -> World {
     let world = World::new();
@@ -199,14 +199,21 @@ fn a_thread_that_cannot_be_had_is_no_mistake_of_ours() {
     let store = world.path().join("of the lonely");
     fs::create_dir(&store).expect("a directory");
     std::os::unix::fs::chown(&store, Some(LONELY), Some(LONELY)).expect("chown");
+    // Where the tests run others may not look.
+    let bin = world.path().join("bin");
+    fs::create_dir(&bin).expect("a directory");
+    let copied = |from: &Path, name: &str| fs::copy(from, bin.join(name)).map(|_| bin.join(name)).expect("copies");
+    copied(&uv_dir().join("uv"), "uv");
+    let envstore = copied(Path::new(ENVSTORE), "envstore");
     let ensure = |limit: &str, pack: &str| {
         let plain =
             world.command(["--store", &store.display().to_string(), "ensure", pack, "--with", "alpha", "--rebuild"]);
         let mut command = Command::new("setpriv");
         let user = format!("--reuid={LONELY}");
         command.args([&user, &format!("--regid={LONELY}"), "--clear-groups", "prlimit", limit]);
-        command.arg(plain.get_program()).args(plain.get_args()).env_clear();
+        command.arg(&envstore).args(plain.get_args()).env_clear();
         command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("PATH", format!("{}:/usr/bin:/bin", bin.display()));
         ran(command.current_dir("/").output().expect("setpriv starts"))
     };
     if ensure("--nproc=1000", "pack").code != 0 {
