@@ -3,11 +3,13 @@
 //! A thin layer: each call runs the synchronous one on a thread that may block, with at most a set number of
 //! `ensure`s at once. A future that is dropped cancels its work: the installer is stopped and nothing half-made stays.
 
-use std::panic::resume_unwind;
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::task::JoinHandle;
 
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
@@ -80,10 +82,10 @@ impl AsyncStore {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| stopped())?;
         let cancel = CancelOnDrop(Cancel::new());
         let (store, flag) = (self.store.clone(), cancel.0.clone());
-        let work = spawn_blocking(move || {
+        let work = start(move || {
             let _permit = permit;
             store.ensure(&pack, &ask, &flag)
-        });
+        })?;
         work.await.unwrap_or_else(|error| match error.try_into_panic() {
             Ok(panic) => resume_unwind(panic),
             Err(_) => Err(stopped()),
@@ -91,9 +93,17 @@ impl AsyncStore {
     }
 }
 
+/// Starts work on a thread that may block. tokio panics where it has no such thread and the system grants none (RLIMIT_NPROC, pids.max).
+fn start<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>> {
+    // Outside the closure: to be called without a runtime stays a mistake that panics.
+    let runtime = Handle::current();
+    let started = catch_unwind(AssertUnwindSafe(|| runtime.spawn_blocking(work)));
+    started.map_err(|_| Error::io("start a thread in", "this process")(ErrorKind::WouldBlock.into()))
+}
+
 /// Does work on a thread that may block.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|error| match error.try_into_panic() {
+    start(work)?.await.unwrap_or_else(|error| match error.try_into_panic() {
         Ok(panic) => resume_unwind(panic),
         Err(_) => Err(Error::Interrupted { what: "waiting for a thread".into() }),
     })
