@@ -3,7 +3,7 @@
 //! `discover` finds interpreters (`sources` says where, `probe` asks each once). An `installer` (`uv` or `pip`, each
 //! started by `run`) locks a spec into a [`Lock`]: `pylock` reads and writes it, `pick` chooses the one artifact a
 //! package, by `tags`. A lock that a pack brings is `declared`. `tool` has the uv itself, fetched by `fetch` through
-//! `simple_api` where there is none. `archive` looks into wheels first, `skeleton` begins an environment, the installer installs into it, `finish` makes
+//! `simple_api` where there is none, each `request` on a thread of its own. `archive` looks into wheels first, `skeleton` begins an environment, the installer installs into it, `finish` makes
 //! it independent of who installed; `afresh` does both again from an empty cache when the cache is to blame. `doctor` looks at one that stands.
 
 pub(crate) mod afresh;
