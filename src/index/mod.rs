@@ -186,17 +186,17 @@ impl Index {
             self.connect_again(&mut inner, self.shared())?;
             answer = query(&inner.connection);
         }
-        answer.map_err(|error| room::explain(failure(op, &self.layout.index_db(), error), &self.layout))
+        answer.map_err(|error| room::explain(failure(op, &self.layout.index_db(), error), &self.layout, self.access))
     }
 
     /// Runs one IMMEDIATE transaction and commits it; an error from `change` rolls it back. `op` completes "the index cannot …".
     pub fn write<T>(&self, op: &'static str, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        self.transact(op, true, change).map_err(|error| room::explain(error, &self.layout))
+        self.transact(op, true, change).map_err(|error| room::explain(error, &self.layout, self.access))
     }
 
     /// Runs a transaction and rolls it back: what [`Index::write`] would have answered.
     pub fn rehearse<T>(&self, op: &'static str, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
-        self.transact(op, false, change).map_err(|error| room::explain(error, &self.layout))
+        self.transact(op, false, change).map_err(|error| room::explain(error, &self.layout, self.access))
     }
 
     fn transact<T>(
@@ -326,7 +326,7 @@ impl Inner {
         let is_left = || memory == Memory::Shared && log::is_left(layout);
         let to_empty = access == Access::Owner && still.is_none() && (log::length(&log_file) > log::LONG || is_left());
         let access = if matches!(still, Some(Still::Locked(_))) { Access::Immutable } else { access };
-        let opened = |memory| connect(&path, access, memory).map_err(|error| room::explain(error, layout));
+        let opened = |memory| connect(&path, access, memory).map_err(|error| room::explain(error, layout, access));
         let opened_by_itself = || match opened(Memory::Own) {
             // Beyond a quota, which no look at the filesystem tells: as where the filesystem is full.
             Err(full) if full.kind() == Kind::NoSpace => {

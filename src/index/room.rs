@@ -10,6 +10,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
+use super::Access;
 use crate::error::{Error, Result};
 use crate::fs::{durable, probe, reserve};
 use crate::layout::Layout;
@@ -38,11 +39,11 @@ pub(super) fn require(root: &Path) -> Result<()> {
 }
 
 /// Names the lack of room behind an error of SQLite's input or output. SQLite calls a used up quota "disk I/O error", for the only reason it
-/// knows is ENOSPC. So this tries to take as much room as a transaction may take.
-pub(super) fn explain(error: Error, layout: &Layout) -> Error {
+/// knows is ENOSPC. So this tries to take as much room as a transaction may take, if this process may write.
+pub(super) fn explain(error: Error, layout: &Layout, access: Access) -> Error {
     let Error::Index { op, source } = &error else { return error };
     let code = source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
-    if code != Some(ErrorCode::SystemIoFailure) {
+    if code != Some(ErrorCode::SystemIoFailure) || access != Access::Owner {
         return error;
     }
     match attempt(layout) {
@@ -69,5 +70,37 @@ fn attempt(layout: &Layout) -> Option<std::io::Error> {
             matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded).then_some(source)
         }
         Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    fn disk_io_error() -> Error {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_WRITE);
+        Error::Index { op: "test", source: Box::new(rusqlite::Error::SqliteFailure(code, None)) }
+    }
+
+    #[test]
+    fn where_there_is_room_an_error_stays_what_it_is_and_nothing_is_left() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let layout = Layout::new(dir.path());
+        let staging = layout.dir("staging");
+        std::fs::create_dir(&staging).expect("a directory");
+        for access in [Access::Owner, Access::Reader] {
+            assert_eq!(explain(disk_io_error(), &layout, access).kind(), Kind::Index);
+        }
+        assert_eq!(std::fs::read_dir(&staging).expect("lists").count(), 0);
+    }
+
+    #[test]
+    fn a_lack_of_room_behind_the_index_is_a_lack_of_room() {
+        let of = |kind: ErrorKind| Error::Index { op: "test", source: std::io::Error::from(kind).into() };
+        let (quota, full) = (of(ErrorKind::QuotaExceeded), of(ErrorKind::StorageFull));
+        assert!(quota.kind() == Kind::NoSpace && quota.is_quota());
+        assert!(full.kind() == Kind::NoSpace && !full.is_quota());
+        assert!(disk_io_error().kind() == Kind::Index && !disk_io_error().is_quota());
     }
 }
