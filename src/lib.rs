@@ -113,6 +113,10 @@ mod store_file;
 #[cfg(feature = "worker")]
 pub mod worker;
 
+#[cfg(test)]
+#[path = "../tests/skip/mod.rs"]
+mod skip;
+
 pub use cancel::Cancel;
 pub use error::{Error, Kind};
 pub use pack::PackRef;

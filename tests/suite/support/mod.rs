@@ -7,6 +7,8 @@ mod mount;
 mod nobody;
 mod noting;
 mod project;
+#[path = "../../skip/mod.rs"]
+mod skip;
 mod wheel;
 
 use std::ffi::OsStr;
@@ -22,6 +24,7 @@ pub use nobody::{NOBODY, as_nobody, can_start_python, nobody, nobodys_command, n
 pub use noting::NotingUv;
 pub use project::project;
 use serde_json::Value;
+pub use skip::skipped;
 pub use wheel::Wheel;
 
 /// The binary under test.
@@ -261,11 +264,6 @@ pub fn python_minor(minor: u32) -> Option<PathBuf> {
         skipped(&format!("needs Python 3.{minor}"));
     }
     found
-}
-
-/// Says loudly that a test did not run.
-pub fn skipped(why: &str) {
-    eprintln!("\n########  SKIPPED: {why}  ########\n");
 }
 
 /// The directory of a uv that envstore accepts: from `PATH`, else the one that envstore fetches for itself, once.

@@ -1,10 +1,10 @@
 //! The interpreters of the machine that the tests run on, found as a user's are.
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::interpreter::InterpreterIdentity;
+pub(crate) use crate::skip::skipped;
 use crate::spec::RuntimeKind;
 
 /// Remembers for as long as it lives.
@@ -44,12 +44,6 @@ pub(crate) fn interpreters() -> Vec<Interpreter> {
         skipped("no Python interpreter on this machine");
     }
     found
-}
-
-/// Says that a test had nothing to test, past the harness that keeps the output of tests that pass.
-pub(crate) fn skipped(why: &str) {
-    let test = std::thread::current().name().unwrap_or_default().to_owned();
-    let _ = writeln!(std::io::stderr(), "\nSKIPPED {test}: {why}");
 }
 
 /// Writes an executable shell script.

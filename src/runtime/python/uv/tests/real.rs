@@ -6,7 +6,7 @@ use crate::settings::AllowSource;
 /// The whole chain with real things: uv is fetched, locks, the lock is written and read, installed, imported.
 #[test]
 fn fetched_locked_written_installed_imported() {
-    let Some(place) = network_place("fetched_locked_written_installed_imported") else { return };
+    let Some(place) = network_place() else { return };
     let place = &place;
     let tool = place.with(tool::find_or_fetch).expect("fetches uv");
     assert_eq!(tool.version, tool::PINNED);
@@ -23,7 +23,7 @@ fn fetched_locked_written_installed_imported() {
     // Offline, everything is in the cache.
     let mut offline = Settings::default();
     offline.install.offline = true;
-    let place2 = Place { settings: offline, ..network_place("the same offline").expect("as before") };
+    let place2 = Place { settings: offline, ..network_place().expect("as before") };
     let env = place2.skeleton("env");
     let again = place2.with(|job| {
         let cache = place.dir.path().join("cache");
@@ -38,7 +38,7 @@ fn fetched_locked_written_installed_imported() {
 
 #[test]
 fn a_wrong_digest_is_never_installed() {
-    let Some(place) = network_place("a_wrong_digest_is_never_installed") else { return };
+    let Some(place) = network_place() else { return };
     let tool = place.with(tool::find_or_fetch).expect("fetches uv");
     let zeros = "0".repeat(64);
     let declared = spec(&[&format!("six==1.17.0 --hash=sha256:{zeros}")]);
@@ -54,7 +54,7 @@ fn a_wrong_digest_is_never_installed() {
 /// Everything that is no wheel of an index, with the real uv: a branch, a directory, find-links, preferences.
 #[test]
 fn branches_directories_and_local_wheels_are_locked_to_their_bytes() {
-    let Some(mut place) = network_place("branches_directories_and_local_wheels_are_locked_to_their_bytes") else {
+    let Some(mut place) = network_place() else {
         return;
     };
     let links = place.dir.path().join("links, all");
@@ -150,9 +150,9 @@ impl Place {
 }
 
 /// A place with a real interpreter, if tests may use the network.
-fn network_place(test: &str) -> Option<Place> {
+fn network_place() -> Option<Place> {
     if std::env::var_os("ENVSTORE_TEST_NETWORK").is_none() {
-        eprintln!("SKIPPED {test}: needs the network; set ENVSTORE_TEST_NETWORK=1");
+        crate::skip::skipped("needs the network; set ENVSTORE_TEST_NETWORK=1");
         return None;
     }
     let ask = "import os, sys; print(os.path.realpath(sys.executable), '.'.join(map(str, sys.version_info[:3])))";
