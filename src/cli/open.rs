@@ -89,7 +89,12 @@ pub fn open_or_create(
 fn builder(context: &Context, settings: Settings) -> Result<Builder, Failure> {
     let root = context.root()?.path;
     let is_read_only = context.read_only().is_some();
-    let effect = if is_read_only { Effect::Reads } else { context.effect };
+    let effect = match context.effect {
+        // What is written outside is written all the same.
+        Effect::WritesOutside => Effect::WritesOutside,
+        _ if is_read_only => Effect::Reads,
+        effect => effect,
+    };
     let settings = owner::prepare(effect, &root, settings)?;
     let python = Arc::new(Python::new(&settings));
     // A command asks for each pack once. Kept handles would be a descriptor for each of them.
