@@ -5,6 +5,7 @@
 //! [`history`], [`rollback`], [`observer`], [`doctor`], `seal`, [`verify`] (which repairs too). The store alone knows both names on disk and the
 //! index; what is below it knows one of the two.
 
+mod access;
 mod after_boot;
 #[cfg(feature = "cli")]
 pub(crate) mod ask;
@@ -176,7 +177,7 @@ impl Store {
         }
         let reason = match self.0.access {
             Access::Owner => return Ok(()),
-            Access::Reader => "the store belongs to another user; only its owner writes to it",
+            Access::Reader => access::why_reader(&self.0.layout, self.0.read_only),
             Access::Immutable => "the store is read-only",
         };
         Err(Error::NotPermitted { what: what.into(), reason: reason.into() })

@@ -4,7 +4,7 @@
 //! Opening never changes the format. A newer format is refused.
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::handles::{HANDLES, Handles};
 use super::observer::{Observed, Observer};
 use super::stats::Counters;
-use super::{Inner, Store, after_boot, ballast, reindex};
+use super::{Inner, Store, access, after_boot, ballast, reindex};
 use crate::cancel::Cancel;
 use crate::clock::{Clock, SystemClock};
 use crate::credentials::{Callback, Login};
@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
 use crate::fs::{durable, probe};
 use crate::guard::Guard;
-use crate::index::{Access, Index};
+use crate::index::{Access, Index, Opening};
 use crate::layout::{BALLAST, DIRECTORIES, FORMAT, Layout};
 use crate::settings::{CredentialSource, Settings};
 use crate::store::runtime::Runtime;
@@ -97,7 +97,7 @@ impl Builder {
         self
     }
 
-    /// Opens it for a process that asks a question or two and ends, or becomes another program: [`Index::open_to_ask`], and no handles are kept.
+    /// Opens it for a process that asks a question or two and ends, or becomes another program: [`Opening::is_for_one_question`], and no handles are kept.
     #[cfg(feature = "cli")]
     pub(crate) fn asks_once(mut self, asks_once: bool) -> Self {
         self.asks_once = asks_once;
@@ -158,7 +158,7 @@ impl Builder {
             }
             None => return Err(Error::NoStore { path: root }),
         };
-        let access = access(&layout, &store, self.read_only)?;
+        let access = access::access(&layout, &store, self.read_only)?;
         let epoch = epoch(&layout, access, &store.id)?;
         let boot = if access == Access::Immutable { None } else { self.clock.boot() };
         Ok(Found { layout, store, access, epoch, boot })
@@ -172,14 +172,15 @@ impl Builder {
             }
         }
         let mut recovered = None;
-        let open = if self.asks_once { Index::open_to_ask } else { Index::open };
-        let index = match open(&layout, access, found_epoch) {
+        let store_id = Some(store.id.as_str());
+        let opening = |epoch, is_for_one_question| Opening { access, epoch, store_id, is_for_one_question };
+        let index = match Index::open_as(&layout, opening(found_epoch, self.asks_once)) {
             Err(Error::Corrupt { reason, .. }) if access == Access::Owner => {
                 tracing::warn!(%reason, "the index cannot be used and is rebuilt");
                 let epoch = || epoch(&layout, access, &store.id);
                 let clock = self.clock.as_ref();
                 recovered = Some(reindex::rebuild_if_needed(&layout, epoch()?.as_ref(), clock, &self.runtimes)?);
-                Index::open(&layout, access, epoch()?)?
+                Index::open_as(&layout, opening(epoch()?, false))?
             }
             opened => opened?,
         };
@@ -247,41 +248,6 @@ fn epoch(layout: &Layout, access: Access, store_id: &str) -> Result<Option<Epoch
         // Nobody writes it, and nobody would be told.
         Access::Immutable => Ok(None),
     }
-}
-
-/// What this process may do with an existing store.
-fn access(layout: &Layout, store: &StoreFile, read_only: bool) -> Result<Access> {
-    let root = layout.root();
-    let meta = fs::metadata(root).map_err(Error::io("stat", root))?;
-    if meta.mode() & 0o022 != 0 {
-        let reason = format!("others may write to `{}` (mode {:o})", root.display(), meta.mode() & 0o7777);
-        return Err(Error::NotPermitted { what: "use the store".into(), reason });
-    }
-    // The write-ahead log of a store at rest is empty; with content in it only a shared opening sees the truth.
-    let at_rest = || fs::metadata(&layout.index_files()[1]).map_or(true, |wal| wal.len() == 0);
-    Ok(match (is_writable(root, &meta), read_only || store.sealed) {
-        (true, false) => Access::Owner,
-        (_, true) if at_rest() => Access::Immutable,
-        // A read-only filesystem: nobody writes, and shared memory cannot be made.
-        (false, _) if is_owner(&meta) && at_rest() => Access::Immutable,
-        _ => Access::Reader,
-    })
-}
-
-/// Whether this process is the owner's, or root's, and the root can be written to.
-pub(super) fn may_write(layout: &Layout) -> Result<bool> {
-    let root = layout.root();
-    let meta = fs::metadata(root).map_err(Error::io("stat", root))?;
-    Ok(is_writable(root, &meta))
-}
-
-fn is_writable(root: &Path, meta: &fs::Metadata) -> bool {
-    is_owner(meta) && nix::unistd::access(root, nix::unistd::AccessFlags::W_OK).is_ok()
-}
-
-fn is_owner(root: &fs::Metadata) -> bool {
-    let uid = nix::unistd::geteuid();
-    uid.is_root() || uid.as_raw() == root.uid()
 }
 
 /// Creates a store. Two processes may do it at once: the second finds the first one's.

@@ -5,8 +5,8 @@ mod pack;
 
 use std::collections::BTreeMap;
 
-use super::Store;
 use super::finding::{Finding, Level};
+use super::{Store, access};
 use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::index::{Access, Bound, State, bindings, envs};
@@ -33,9 +33,8 @@ impl Store {
     fn look_at_access(&self, findings: &mut Vec<Finding>) {
         let message = match self.0.access {
             Access::Owner => "this process may read and write",
-            Access::Reader => "this process may only read: the store belongs to another user",
-            Access::Immutable if self.0.sealed => "the store is sealed",
-            Access::Immutable => "the store is opened read-only",
+            Access::Reader => access::why_reader(&self.0.layout, self.0.read_only),
+            Access::Immutable => "the store is sealed",
         };
         findings.push(Finding::new("access", Level::Ok, format!("`{}`: {message}", self.root().display())));
     }
