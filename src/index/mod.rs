@@ -32,6 +32,7 @@ pub mod interpreters;
 mod log;
 mod mode;
 mod open;
+mod replace;
 mod room;
 mod root;
 pub mod roots;
@@ -51,6 +52,7 @@ pub use collection::{Candidate, Retention};
 pub use envs::{EnvRow, NewEnv, State};
 use mode::OpenMode;
 use open::Opened;
+pub(crate) use replace::replace;
 use root::Root;
 
 use crate::cancel::Cancel;
@@ -69,6 +71,8 @@ const BUSY: Duration = Duration::from_secs(30);
 /// How long to wait before a file that another process is changing is read again.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// The name in `meta` of how often the index was rebuilt.
+const INCARNATION: &str = "incarnation";
 /// How much a connection that writes keeps, KiB as SQLite spells them: so much may change before it goes to the log early.
 const KIB_TO_WRITE: i32 = -2000;
 
@@ -220,13 +224,27 @@ impl Index {
             let reason = "the store is open for reading only".into();
             return Err(Error::NotPermitted { what: op.into(), reason });
         }
-        let path = self.layout.index_db();
-        let failed = |error| failure(op, &path, error);
         let deadline = Instant::now() + BUSY;
         let _guard = Guard::take(self.layout.guard_index(), Mode::Shared, deadline, &Cancel::new(), &|_, _| ())?;
         if StoreFile::read(&self.layout)?.is_some_and(|store| store.sealed) {
             return Err(Error::Sealed { what: op.into() });
         }
+        self.transact_alone(op, commit, change)
+    }
+
+    /// [`Index::write`] for a caller that holds `guards/index` exclusive.
+    pub fn write_alone<T>(&self, op: &'static str, change: impl FnOnce(&Transaction<'_>) -> Result<T>) -> Result<T> {
+        self.transact_alone(op, true, change)
+    }
+
+    fn transact_alone<T>(
+        &self,
+        op: &'static str,
+        commit: bool,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let path = self.layout.index_db();
+        let failed = |error| failure(op, &path, error);
         room::require(self.layout.root())?;
         let mut inner = self.lock();
         self.follow(&mut inner)?;
@@ -434,15 +452,7 @@ fn from_word<T: serde::de::DeserializeOwned>(row: &rusqlite::Row<'_>, column: &'
     serde_json::from_value(serde_json::Value::String(text)).map_err(|error| corrupt_column(column, &error))
 }
 
-/// Moves a database that cannot be used out of the way. The caller holds `guards/index` exclusive.
-pub fn set_aside(layout: &Layout, into: &Path) -> Result<()> {
-    fs::create_dir(into).map_err(Error::io("create", into))?;
-    for file in layout.index_files() {
-        if let Some(name) = file.file_name()
-            && file.symlink_metadata().is_ok()
-        {
-            fs::rename(&file, into.join(name)).map_err(Error::io("move away", &file))?;
-        }
-    }
-    crate::fs::durable::sync_dir(layout.root())
+/// Notes how often the index was rebuilt.
+pub(crate) fn set_incarnation(tx: &Transaction<'_>, incarnation: u64) -> rusqlite::Result<()> {
+    collection::set_meta(tx, INCARNATION, &incarnation.to_string())
 }

@@ -276,8 +276,9 @@ fn an_index_that_took_the_place_of_another_is_asked() {
     assert_eq!(last(&asks), 1);
     let epoch = epoch(&layout).expect("counters");
     let rebuild = epoch.begin_rebuild();
-    set_aside(&layout, &layout.root().join("aside")).expect("moves");
-    Index::create(&layout, 0o640).expect("creates");
+    let beside = Layout::new(layout.dir("staging"));
+    Index::create(&beside, 0o640).expect("creates");
+    replace(&layout, &beside, &layout.root().join("aside")).expect("moves");
     rebuild.settle();
     assert_eq!(last(&asks), 0);
 }

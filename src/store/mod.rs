@@ -11,6 +11,7 @@ mod after_boot;
 pub(crate) mod ask;
 mod assemble;
 mod ballast;
+mod behind;
 pub mod bind;
 pub mod build;
 pub mod checkout;
@@ -28,6 +29,7 @@ pub mod export;
 pub mod finding;
 mod floor;
 pub mod gc;
+mod grace;
 mod handles;
 pub mod history;
 pub mod in_use;
@@ -38,6 +40,7 @@ pub mod logs;
 pub mod make;
 mod migrate;
 pub mod observer;
+mod on_disk;
 pub mod open;
 pub mod pin;
 mod publish;
@@ -107,6 +110,8 @@ struct Inner {
     /// The boot in which this process runs. None: it may not write, or cannot tell.
     boot: Option<String>,
     recovered: Option<report::Reindexed>,
+    /// Whether files knew more than the index when this process first looked (`behind`).
+    was_behind: OnceLock<bool>,
     /// Environments that this process has leased.
     used: Mutex<HashSet<EnvName>>,
     /// How objects are put into environments, once it was tried.

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use super::handles::{HANDLES, Handles};
 use super::observer::{Observed, Observer};
+use super::reindex::Rebuild;
 use super::stats::Counters;
-use super::{Inner, Store, access, after_boot, ballast, reindex};
+use super::{Inner, Store, access, after_boot, ballast};
 use crate::cancel::Cancel;
 use crate::clock::{Clock, SystemClock};
 use crate::credentials::{Callback, Login};
@@ -178,15 +179,21 @@ impl Builder {
             Err(Error::Corrupt { reason, .. }) if access == Access::Owner => {
                 tracing::warn!(%reason, "the index cannot be used and is rebuilt");
                 let epoch = || epoch(&layout, access, &store.id);
-                let clock = self.clock.as_ref();
-                recovered = Some(reindex::rebuild_if_needed(&layout, epoch()?.as_ref(), clock, &self.runtimes)?);
-                Index::open_as(&layout, opening(epoch()?, false))?
+                let (layout, store_id) = (&layout, store.id.as_str());
+                let (clock, runtimes) = (self.clock.as_ref(), self.runtimes.as_slice());
+                let counters = epoch()?;
+                let rebuild = Rebuild { layout, store_id, epoch: counters.as_ref(), clock, runtimes };
+                recovered = rebuild.unless_it_opens()?;
+                Index::open_as(layout, opening(epoch()?, false))?
             }
             opened => opened?,
         };
         let boot = boot.filter(|_| access == Access::Owner);
         if let Some(boot) = boot.as_ref().filter(|_| recovered.is_none()) {
-            recovered = after_boot::check_index(&index, &layout, boot, self.clock.as_ref(), &self.runtimes)?;
+            let (layout, store_id) = (&layout, store.id.as_str());
+            let (clock, runtimes) = (self.clock.as_ref(), self.runtimes.as_slice());
+            let rebuild = Rebuild { layout, store_id, epoch: index.epoch(), clock, runtimes };
+            recovered = after_boot::check_index(&index, boot, &rebuild)?;
         }
         Ok(Store(Arc::new(Inner {
             layout,
@@ -203,6 +210,7 @@ impl Builder {
             clock: self.clock,
             boot,
             recovered,
+            was_behind: OnceLock::new(),
             used: Mutex::default(),
             link_mode: OnceLock::new(),
         })))

@@ -59,6 +59,10 @@ impl Store {
     fn collect_at_once(&self, env: &EnvRow) -> Result<Swept> {
         let layout = &self.0.layout;
         let Some(_guard) = Guard::try_take(&layout.guard_gc(), Mode::Exclusive)? else { return Ok(Swept::Leased) };
+        // What it was bound to may be another pack's, which the index does not know.
+        if self.was_behind()? {
+            return Ok(Swept::Referenced);
+        }
         let op = "condemn an environment";
         let condemned = self.0.index.write(op, |tx| {
             if collection::is_referenced(tx, env.id).map_err(sql(op))? {

@@ -6,6 +6,7 @@ mod pack;
 use std::collections::BTreeMap;
 
 use super::finding::{Finding, Level};
+use super::grace::Grace;
 use super::{Store, access};
 use crate::cancel::Cancel;
 use crate::error::Result;
@@ -22,6 +23,8 @@ impl Store {
         self.look_at_access(&mut findings);
         self.look_at_host(&mut findings)?;
         self.look_at_index(&mut findings);
+        findings.extend(self.behind()?.findings());
+        self.look_at_grace(&mut findings)?;
         self.look_at_interpreters(&mut findings)?;
         self.look_at_installer(&mut findings, cancel)?;
         let bound = self.0.index.read("list packs", bindings::list)?;
@@ -45,6 +48,15 @@ impl Store {
             Err(error) => Finding::new("index", Level::Damage, error.to_string())
                 .hint("`envstore reindex` rebuilds it from the store's files"),
         });
+    }
+
+    fn look_at_grace(&self, findings: &mut Vec<Finding>) -> Result<()> {
+        if let Some(Grace { until, reason }) = self.grace()? {
+            let until = until.strftime("%Y-%m-%d %H:%M UTC");
+            let message = format!("nothing is collected until {until}, because something had been lost: {reason}");
+            findings.push(Finding::new("grace", Level::Note, message).hint("`envstore gc --end-grace` collects again"));
+        }
+        Ok(())
     }
 
     fn look_at_interpreters(&self, findings: &mut Vec<Finding>) -> Result<()> {
