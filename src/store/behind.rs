@@ -7,7 +7,7 @@
 //! # Performance
 //! A full comparison reads each of the files. A writer compares the file of the pack that it changes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -133,12 +133,21 @@ fn is_known(pins: &[(PinRoot, EnvKey)], name: &str, key: &EnvKey) -> bool {
     pins.iter().any(|(pin, of)| pin.name == name && of == key)
 }
 
-/// Whether the index has every generation of a pack's file.
+/// Whether the index has every generation of a pack's file. What is below its own lowest one, it has dropped.
 pub(super) fn knows(db: &Connection, file: &BindingFile) -> rusqlite::Result<bool> {
     let Some(row) = bindings::find_pack(db, &file.pack)? else { return Ok(false) };
-    let known: HashSet<(u64, EnvKey)> =
+    let known: HashMap<u64, EnvKey> =
         bindings::history(db, row.id)?.into_iter().map(|past| (past.generation, past.key)).collect();
-    Ok(file.generations.iter().all(|past| known.contains(&(past.generation, past.key))))
+    let lowest = known.keys().min().copied().unwrap_or(0);
+    let mut later = file.generations.iter().filter(|past| past.generation >= lowest);
+    Ok(later.all(|past| known.get(&past.generation) == Some(&past.key)))
+}
+
+/// Whether the index has a generation of a pack that was written after all those of its file.
+pub(super) fn is_later(db: &Connection, file: &BindingFile) -> rusqlite::Result<bool> {
+    let Some(row) = bindings::find_pack(db, &file.pack)? else { return Ok(false) };
+    let known = bindings::history(db, row.id)?.into_iter().map(|past| past.at).max();
+    Ok(known > file.generations.iter().map(|past| past.at).max())
 }
 
 /// Brings back the generations of a pack that its file has and the index has not, before the file is written again. Returns the

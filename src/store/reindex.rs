@@ -254,8 +254,8 @@ impl Merge<'_> {
 
     fn pack(&mut self, file: &BindingFile) -> rusqlite::Result<()> {
         if let Some(row) = bindings::find_pack(self.tx, &file.pack)? {
-            // Where both have the same generations, the index is right: the file is written first.
-            if behind::knows(self.tx, file)? {
+            // Where both have the same generations, the index is right: the file is written first. An older file may have been put back.
+            if behind::knows(self.tx, file)? || behind::is_later(self.tx, file)? {
                 return bindings::reattach(self.tx, row.id);
             }
             bindings::unbind(self.tx, row.id, false)?;
@@ -327,9 +327,8 @@ impl Merge<'_> {
         for row in bindings::packs(self.tx).map_err(sql(OP))? {
             let file = binding_file(self.tx, &row)?;
             let path = self.layout.binding(&row.pack);
-            let is_whole =
-                BindingFile::read(&path).is_ok_and(|known| known.generations.len() >= file.generations.len());
-            if !is_whole {
+            let has_all = |known: BindingFile| file.generations.iter().all(|past| known.generations.contains(past));
+            if !BindingFile::read(&path).is_ok_and(has_all) {
                 self.written(format!("the file of pack `{}`", row.pack));
                 file.write(self.layout)?;
             }

@@ -145,6 +145,29 @@ fn a_pack_that_is_bound_in_an_older_index_keeps_its_later_generations() {
 }
 
 #[test]
+fn an_older_binding_file_stops_nothing_and_is_written_again() {
+    let world = three_packs();
+    let before = facts(&world);
+    let binding = || {
+        let files =
+            walkdir::WalkDir::new(world.store().join("bindings")).into_iter().map(|entry| entry.expect("walks"));
+        let mut files = files.filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path);
+        files.find(|file| fs::read_to_string(file).expect("reads").contains("\"pack\": \"three\"")).expect("its file")
+    };
+    let path = binding();
+    let whole: Value = serde_json::from_str(&fs::read_to_string(&path).expect("reads")).expect("JSON");
+    let mut older = whole.clone();
+    older["current"] = 1.into();
+    older["generations"].as_array_mut().expect("a list").truncate(1);
+    fs::write(&path, older.to_string()).expect("writes");
+    assert_eq!(world.run(["gc"]).code, 0, "the index knows all that it says");
+    let report = world.json(["reindex"]);
+    assert!(report["findings"].to_string().contains("pack `three`") && report["lost"].is_null(), "{report:#}");
+    assert_eq!(facts(&world), before);
+    assert_eq!(serde_json::from_str::<Value>(&fs::read_to_string(&path).expect("reads")).expect("JSON"), whole);
+}
+
+#[test]
 fn a_removed_pack_in_an_older_index_does_not_take_along_what_another_pack_is_bound_to() {
     let world = World::new();
     world.wheel(&Wheel::new("alpha", "1.0"));
