@@ -52,8 +52,9 @@ pub use collection::{Candidate, Retention};
 pub use envs::{EnvRow, NewEnv, State};
 use mode::OpenMode;
 use open::Opened;
-pub(crate) use replace::replace;
+pub(crate) use replace::{clear_beside, replace};
 use root::Root;
+pub(crate) use root::require_root;
 
 use crate::cancel::Cancel;
 use crate::epoch::{Epoch, Slots};
@@ -194,6 +195,8 @@ impl Index {
             let is_undisturbed = inner.mode.is_undisturbed(&self.layout);
             match answer {
                 Ok(answer) if is_undisturbed => return Ok(answer),
+                // Another database took its place, with a log and shared memory of its own.
+                Err(_) if file_control::has_moved(&inner.connection).unwrap_or(false) => {}
                 Err(error) if is_undisturbed && !inner.is_torn(&error) => {
                     return Err(failure(op, &self.layout.index_db(), error));
                 }
@@ -320,7 +323,6 @@ impl Index {
         inner.connection =
             Connection::open_in_memory().map_err(|e| failure("be opened", &self.layout.index_db(), e))?;
         let (store_id, epoch) = (self.store_id.as_deref(), self.epoch.as_ref());
-        // It may have been unsealed since. Then there is no epoch, and other processes would not be told of what this one writes.
         *inner = Inner::open(&self.layout, &self.root, self.access, false, store_id, epoch)?;
         Ok(())
     }

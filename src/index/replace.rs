@@ -30,6 +30,19 @@ pub(crate) fn replace(layout: &Layout, beside: &Layout, aside: &Path) -> Result<
     durable::rename(&new, &old)
 }
 
+/// Moves what stands in the place of the log or the shared memory and is no regular file to the new directory `aside`: the database is
+/// whole without it, but for what the log held. The caller holds `guards/index` exclusive.
+pub(crate) fn clear_beside(layout: &Layout, aside: &Path) -> Result<()> {
+    let [_, log, memory] = layout.index_files();
+    for (path, name) in [(log, "index.db-wal"), (memory, "index.db-shm")] {
+        if fs::symlink_metadata(&path).is_ok_and(|meta| !meta.is_file()) {
+            fs::create_dir_all(aside).map_err(Error::io("create", aside))?;
+            move_away(&path, &aside.join(name))?;
+        }
+    }
+    Ok(())
+}
+
 /// Gives a database a second name, so that it keeps its first one until another takes that. What cannot have two names is moved.
 fn keep(path: &Path, aside: &Path) -> Result<()> {
     let is_file = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());

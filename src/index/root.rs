@@ -48,6 +48,19 @@ impl Root {
     }
 }
 
+/// Refuses to create a store at a root below which SQLite cannot open files, or could not rebuild the index in `staging/`.
+///
+/// # Errors
+/// [`Error::UnsupportedFilesystem`].
+pub(crate) fn require_root(root: &Path) -> Result<()> {
+    require_path(root)?;
+    let longest = root.join("staging/reindex-4294967295-4294967295-3b9ac9ff");
+    require_path(&longest).map_err(|error| match error {
+        Error::UnsupportedFilesystem { reason, .. } => Error::UnsupportedFilesystem { path: root.to_owned(), reason },
+        other => other,
+    })
+}
+
 /// Refuses a root below which SQLite cannot open files.
 ///
 /// # Errors
@@ -91,6 +104,12 @@ mod tests {
         for bad in [OsStr::from_bytes(b"/a\xff"), OsStr::new(&format!("/{}", "l".repeat(LONGEST_PATH - 9)))] {
             assert!(matches!(require_path(Path::new(bad)), Err(Error::UnsupportedFilesystem { .. })), "{bad:?}");
         }
-        require_path(Path::new(&format!("/{}", "l".repeat(LONGEST_PATH - 10)))).expect("the longest");
+        let longest = format!("/{}", "l".repeat(LONGEST_PATH - 10));
+        require_path(Path::new(&longest)).expect("the longest");
+        assert!(
+            matches!(require_root(Path::new(&longest)), Err(Error::UnsupportedFilesystem { .. })),
+            "no room for a rebuild"
+        );
+        require_root(Path::new("/srv/store")).expect("a usual one");
     }
 }

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
 use crate::fs::{durable, probe};
 use crate::guard::Guard;
-use crate::index::{Access, Index, Opening};
+use crate::index::{Access, Index, Opening, require_root};
 use crate::layout::{BALLAST, DIRECTORIES, FORMAT, Layout};
 use crate::settings::{CredentialSource, Settings};
 use crate::store::runtime::Runtime;
@@ -261,6 +261,7 @@ fn epoch(layout: &Layout, access: Access, store_id: &str) -> Result<Option<Epoch
 /// Creates a store. Two processes may do it at once: the second finds the first one's.
 fn create(layout: &Layout, share_with: ShareWith, clock: &dyn Clock) -> Result<()> {
     let root = layout.root();
+    require_root(root)?;
     let made = !root.exists();
     if made {
         fs::create_dir_all(root).map_err(Error::io("create the store", root))?;

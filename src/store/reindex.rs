@@ -86,6 +86,7 @@ impl Rebuild<'_> {
     /// Rebuilds an index that could not be opened. None: another process did meanwhile.
     pub fn unless_it_opens(&self) -> Result<Option<Reindexed>> {
         let _guard = exclusive(self.layout)?;
+        index::clear_beside(self.layout, &self.aside())?;
         let opening =
             Opening { access: Access::Owner, epoch: None, store_id: Some(self.store_id), is_for_one_question: false };
         match Index::open_as(self.layout, opening) {
@@ -130,10 +131,9 @@ impl Rebuild<'_> {
         fs::create_dir(&staging).map_err(Error::io("create", &staging))?;
         let beside = Layout::new(&staging);
         let result = self.fill(&beside, reason, on_disk, &mut report).and_then(|()| {
-            let aside = self.layout.dir("quarantine").join(durable::unique("index"));
             // Processes that keep answers ask again, and ask the new index. If this fails half-way every counter stays odd.
             let every_answer = self.epoch.map(Epoch::begin_rebuild);
-            index::replace(self.layout, &beside, &aside)?;
+            index::replace(self.layout, &beside, &self.aside())?;
             if let Some(changed) = every_answer {
                 changed.settle();
             }
@@ -157,6 +157,11 @@ impl Rebuild<'_> {
             index::set_incarnation(tx, incarnation).map_err(sql(OP))?;
             self.finish(tx, Some(&format!("the index was lost or damaged: {reason}")), report)
         })
+    }
+
+    /// A new directory's name for what cannot be used.
+    fn aside(&self) -> PathBuf {
+        self.layout.dir("quarantine").join(durable::unique("index"))
     }
 
     fn read(&self) -> Result<(Reindexed, OnDisk)> {
