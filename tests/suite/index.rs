@@ -33,13 +33,6 @@ fn facts(world: &World) -> Vec<serde_json::Value> {
         .collect()
 }
 
-/// Loses the index as a backup without it does.
-fn lose_index(world: &World) {
-    for file in ["index.db", "index.db-wal", "index.db-shm"] {
-        fs::remove_file(world.store().join(file)).expect("removes");
-    }
-}
-
 #[test]
 fn reindex_of_a_sound_index_keeps_what_only_the_index_knows_and_collection_goes_on() {
     let world = three_packs();
@@ -67,7 +60,7 @@ fn reindex_of_a_sound_index_keeps_what_only_the_index_knows_and_collection_goes_
 #[test]
 fn a_lost_index_stops_collection_for_a_week_with_the_reason_and_end_grace_ends_that() {
     let world = three_packs();
-    lose_index(&world);
+    world.lose_index();
     let ran = world.run(["list"]);
     assert!(ran.stderr.contains("it is missing"), "{ran:#?}");
     world.ok(["remove", "three", "--keep-history"]);
@@ -186,7 +179,7 @@ fn the_index_of_another_store_is_set_aside_and_both_stores_are_named() {
     other.wheel(&Wheel::new("alpha", "1.0"));
     other.ok(["ensure", "stranger", "--with", "alpha"]);
     let before = facts(&world);
-    lose_index(&world);
+    world.lose_index();
     fs::copy(other.store().join("index.db"), world.store().join("index.db")).expect("copies");
     let store_id = |world: &World| {
         let text = fs::read_to_string(world.store().join("store.json")).expect("reads");
@@ -231,7 +224,7 @@ fn a_stray_file_is_a_finding_and_stops_no_command() {
     }
     for lost in [false, true] {
         if lost {
-            lose_index(&world);
+            world.lose_index();
         }
         for command in
             [&["resolve", "one"][..], &["reindex"], &["doctor"], &["verify", "--repair"], &["ensure", "two"], &["gc"]]
@@ -253,6 +246,30 @@ fn a_stray_file_is_a_finding_and_stops_no_command() {
     assert!(world.json(["reindex"])["findings"].to_string().contains("is written again"));
     assert_eq!(facts(&world), before);
     assert_eq!(world.run(["gc"]).code, 0);
+}
+
+#[test]
+fn what_stands_in_the_place_of_an_index_file_is_never_waited_for_and_set_aside_by_the_owner() {
+    for file in ["index.db", "index.db-wal", "index.db-shm"] {
+        for kind in ["FIFO", "directory", "symbolic link"] {
+            let world = three_packs();
+            let before = facts(&world);
+            let path = world.store().join(file);
+            fs::rename(&path, world.path().join("away")).expect("renames");
+            match kind {
+                "FIFO" => nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("makes"),
+                "directory" => fs::create_dir(&path).expect("makes"),
+                _ => std::os::unix::fs::symlink(world.path().join("away"), &path).expect("makes"),
+            }
+            let reader = world.run(["--read-only", "list"]);
+            assert!(reader.code == 3 && reader.stderr.contains(kind), "{file}: {reader:#?}");
+            assert_eq!(world.run(["list"]).code, 0, "{file} is a {kind}");
+            assert_eq!(facts(&world), before, "{file} is a {kind}");
+            assert_eq!(world.listed("quarantine").len(), 1, "{file} is a {kind}");
+            let is_lost = world.run(["doctor"]).stdout.contains("nothing is collected until");
+            assert_eq!(is_lost, file == "index.db", "{file} is a {kind}");
+        }
+    }
 }
 
 #[test]
@@ -288,7 +305,7 @@ fn while_the_index_is_rebuilt_every_question_is_answered() {
 fn processes_that_find_the_index_lost_at_once_all_get_an_answer() {
     let world = three_packs();
     for _ in 0..3 {
-        lose_index(&world);
+        world.lose_index();
         std::thread::scope(|scope| {
             for question in [&["resolve", "one"][..], &["list"], &["show", "two"], &["resolve", "three"]] {
                 let world = &world;
@@ -306,7 +323,7 @@ fn processes_that_find_the_index_lost_at_once_all_get_an_answer() {
 fn a_lost_index_comes_back_with_every_pack_environment_and_generation() {
     let world = three_packs();
     let before = facts(&world);
-    lose_index(&world);
+    world.lose_index();
     // Rebuilt when it is opened, and then sound.
     let report = world.json(["reindex"]);
     assert_eq!(
