@@ -6,6 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use envstore::store::Gc;
+use envstore::{Cancel, PackRef, Store};
+
 use crate::support::{Ran, Wheel, World, as_nobody, can_start_python, nobody, ran, shared_world, skipped};
 
 #[test]
@@ -146,6 +149,33 @@ fn each_kind_of_reader_sees_what_a_writer_beside_it_commits() {
                 committed.fetch_add(1, Ordering::SeqCst);
             }
         });
+    }
+}
+
+#[test]
+fn a_long_lived_reader_sees_what_others_bind_and_collect() {
+    let world = World::new();
+    for version in ["1.0", "2.0"] {
+        world.wheel(&Wheel::new("alpha", version));
+    }
+    world.ok(["ensure", "pack", "--with", "alpha==1.0"]);
+    let mount = ReadOnlyMount::of(&world.store());
+    let mounted = mount.as_ref().map(|mount| Store::builder(&mount.0).open().expect("opens"));
+    let readers: Vec<Store> =
+        mounted.into_iter().chain([Store::builder(world.store()).read_only(true).open().expect("opens")]).collect();
+    let generations = |pack: &str| -> Vec<u64> {
+        let pack = PackRef::new(pack).expect("a ref");
+        readers.iter().map(|store| store.resolve(&pack).expect("bound").generation()).collect()
+    };
+    let all = |generation: u64| vec![generation; readers.len()];
+    assert_eq!(generations("pack"), all(1));
+    world.ok(["ensure", "pack", "--with", "alpha==2.0"]);
+    world.ok(["ensure", "new", "--with", "alpha==2.0"]);
+    assert_eq!((generations("pack"), generations("new")), (all(2), all(1)));
+    world.ok(["gc", "--idle", "0s", "--drop-retained"]);
+    assert_eq!(generations("pack"), all(2));
+    for store in &readers {
+        assert!(store.gc(&Gc::default(), &Cancel::new()).is_err(), "it may only read");
     }
 }
 
