@@ -41,7 +41,7 @@ pub struct StoreFile {
     /// handed out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relocating_from: Vec<PathBuf>,
-    /// Of a copy: the id of the store that it was copied from.
+    /// While a copy is being relocated: the id of the store that it was copied from, which its index may still carry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former_id: Option<String>,
 }

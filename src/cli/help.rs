@@ -394,8 +394,8 @@ Exit code 3: there is damage, and each place is named; with --repair: some of it
 
 /// `reindex --help`, above.
 pub const REINDEX: &str = "\
-Makes the index anew from what stands in the store: manifests, bindings, generations and locks. For a lost or damaged \
-index.db; no environment is touched.";
+Brings the index and the store's files together: manifests, bindings with their generations, pins and links. For an index.db that is lost, damaged \
+or older than the files. What a sound index knows besides is kept; no environment is touched. If something had been lost, nothing is collected for a week.";
 
 /// `reindex --help`, below.
 pub const REINDEX_AFTER: &str = "\

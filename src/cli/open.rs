@@ -110,8 +110,9 @@ fn opened(context: &Context, builder: Builder) -> Result<Store, Failure> {
 fn announced(context: &Context, store: Store) -> Store {
     context.out.set_store(store.id());
     if let Some(recovered) = store.recovered() {
+        let lost = recovered.lost.as_deref().unwrap_or("the index was lost or damaged");
         context.out.warn(&format!(
-            "the index was lost or damaged and was made anew from the store's files: {} packs, {} environments",
+            "{lost}; it was made anew from the store's files: {} packs, {} environments",
             recovered.packs, recovered.environments
         ));
     }

@@ -21,8 +21,8 @@ pub enum Mode {
     Exclusive,
 }
 
-/// Length 0: up to the end and whatever may be appended.
-fn request(mode: Mode, start: u64, length: u64) -> libc::flock {
+/// The whole file. Length 0: up to the end and whatever may be appended.
+fn request(mode: Mode) -> libc::flock {
     let kind = match mode {
         Mode::Shared => libc::F_RDLCK,
         Mode::Exclusive => libc::F_WRLCK,
@@ -31,27 +31,15 @@ fn request(mode: Mode, start: u64, length: u64) -> libc::flock {
     libc::flock {
         l_type: libc::c_short::try_from(kind).unwrap_or_default(),
         l_whence: libc::c_short::try_from(libc::SEEK_SET).unwrap_or_default(),
-        l_start: start.cast_signed(),
-        l_len: length.cast_signed(),
+        l_start: 0,
+        l_len: 0,
         l_pid: 0,
     }
 }
 
 /// Tries to lock a file. False: somebody holds a lock that excludes it.
 pub fn try_lock(file: &File, mode: Mode) -> Result<bool, Errno> {
-    set(file, &request(mode, 0, 0))
-}
-
-/// Tries to lock one byte of a file, which need not be there.
-pub fn try_lock_byte(file: &File, at: u64, mode: Mode) -> Result<bool, Errno> {
-    set(file, &request(mode, at, 1))
-}
-
-/// Whether nobody has locked a byte of a file, this process included.
-pub fn is_free_byte(file: &File, at: u64) -> Result<bool, Errno> {
-    let mut lock = request(Mode::Exclusive, at, 1);
-    fcntl(file, FcntlArg::F_OFD_GETLK(&mut lock))?;
-    Ok(i32::from(lock.l_type) == libc::F_UNLCK)
+    set(file, &request(mode))
 }
 
 fn set(file: &File, lock: &libc::flock) -> Result<bool, Errno> {
@@ -89,19 +77,6 @@ mod tests {
         assert_eq!(try_lock(&b, Mode::Exclusive), Ok(false), "a duplicate keeps the lock");
         drop(kept);
         assert_eq!(try_lock(&b, Mode::Exclusive), Ok(true));
-    }
-
-    #[test]
-    fn bytes_are_locked_one_by_one() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("lock");
-        let (a, b) = (open(&path), open(&path));
-        assert_eq!(try_lock_byte(&a, 5, Mode::Shared), Ok(true));
-        assert_eq!((is_free_byte(&b, 5), is_free_byte(&b, 6)), (Ok(false), Ok(true)));
-        assert_eq!(try_lock_byte(&b, 5, Mode::Exclusive), Ok(false));
-        assert_eq!(try_lock_byte(&b, 6, Mode::Exclusive), Ok(true));
-        drop(a);
-        assert_eq!(is_free_byte(&File::open(&path).expect("opens"), 5), Ok(true));
     }
 
     #[test]

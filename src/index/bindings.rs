@@ -7,6 +7,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, Transaction,
 
 use super::fields::Fields;
 use super::{envs, from_word, json, parsed, word};
+use crate::binding::GenerationRecord;
 use crate::digest::{EnvKey, InterpreterDigest, LockDigest, SpecDigest};
 use crate::index::EnvRow;
 use crate::pack::PackRef;
@@ -103,6 +104,14 @@ pub struct NewBinding<'a> {
     pub uid: Option<u32>,
 }
 
+impl<'a> NewBinding<'a> {
+    /// A generation of a pack's file, with its environment's row.
+    pub fn of(past: &'a GenerationRecord, env: Option<i64>) -> Self {
+        let GenerationRecord { generation: _, key, interpreter, lock, answers, at, cause, uid } = past;
+        Self { env, key, interpreter: *interpreter, lock, answers, at: *at, cause: *cause, uid: *uid }
+    }
+}
+
 fn pack(fields: &mut Fields<'_, '_>) -> rusqlite::Result<PackRow> {
     Ok(PackRow {
         id: fields.value()?,
@@ -175,6 +184,13 @@ pub fn find_pack(db: &Connection, pack_ref: &PackRef) -> rusqlite::Result<Option
         .optional()
 }
 
+/// Every pack's row, bound or not, by name.
+pub fn packs(db: &Connection) -> rusqlite::Result<Vec<PackRow>> {
+    db.prepare("SELECT id, ref, spec, origin FROM packs ORDER BY ref")?
+        .query_map([], |row| pack(&mut Fields::of(row)))?
+        .collect()
+}
+
 /// A spec by its digest.
 pub fn spec(db: &Connection, digest: &SpecDigest) -> rusqlite::Result<Option<Spec>> {
     db.prepare_cached("SELECT body FROM specs WHERE digest = ?1")?
@@ -238,6 +254,12 @@ pub fn next_generation(db: &Connection, pack: i64) -> rusqlite::Result<u64> {
 
 /// Writes a generation and makes it the current one.
 pub fn bind(tx: &Transaction<'_>, pack: i64, generation: u64, new: &NewBinding<'_>) -> rusqlite::Result<()> {
+    add(tx, pack, generation, new)?;
+    set_current(tx, pack, Some(generation))
+}
+
+/// Writes a generation.
+pub fn add(tx: &Transaction<'_>, pack: i64, generation: u64, new: &NewBinding<'_>) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "INSERT INTO bindings (pack, generation, env, key, interpreter, lock, answers, at, cause, uid)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
@@ -253,8 +275,18 @@ pub fn bind(tx: &Transaction<'_>, pack: i64, generation: u64, new: &NewBinding<'
         new.at.to_string(),
         word(&new.cause),
         new.uid,
-    ])?;
-    set_current(tx, pack, Some(generation))
+    ])
+    .map(drop)
+}
+
+/// Gives a pack's current generation the environment of its key again, if it has none and there is one.
+pub fn reattach(tx: &Transaction<'_>, pack: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "UPDATE bindings SET env = (SELECT e.id FROM envs e WHERE e.key = bindings.key AND e.state = 'ready')
+         WHERE pack = ?1 AND env IS NULL AND generation = (SELECT generation FROM packs WHERE id = ?1)",
+    )?
+    .execute([pack])
+    .map(drop)
 }
 
 /// Makes a generation the current one; none: the pack is bound to nothing.

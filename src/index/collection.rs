@@ -196,6 +196,11 @@ pub fn set_meta(tx: &Transaction<'_>, name: &str, value: &str) -> rusqlite::Resu
     tx.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", [name, value]).map(drop)
 }
 
+/// Forgets the values kept under some names.
+pub fn remove_meta(tx: &Transaction<'_>, names: &[&str]) -> rusqlite::Result<()> {
+    names.iter().try_for_each(|name| tx.execute("DELETE FROM meta WHERE name = ?1", [name]).map(drop))
+}
+
 /// Notes that a spec failed for a reason that cannot mend itself.
 pub fn note_failure(
     tx: &Transaction<'_>,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 
 use super::{EnvRow, envs, from_word, parsed};
+use crate::digest::EnvKey;
 use crate::pack::PackRef;
 use crate::store::report::Cause;
 
@@ -55,16 +56,23 @@ pub fn bindings_of(db: &Connection, env: i64) -> rusqlite::Result<Vec<BindingRoo
 
 /// The pins that name an environment, by name.
 pub fn pins_of(db: &Connection, env: i64) -> rusqlite::Result<Vec<PinRoot>> {
-    db.prepare_cached("SELECT name, at, until FROM pins WHERE env = ?1 ORDER BY name")?
-        .query_map([env], |row| {
-            let until: Option<String> = row.get("until")?;
-            let until = until.map(|text| text.parse()).transpose();
-            Ok(PinRoot {
-                name: row.get("name")?,
-                at: parsed(row, "at")?,
-                until: until.map_err(|error: jiff::Error| super::corrupt_column("until", &error))?,
-            })
-        })?
+    db.prepare_cached("SELECT name, at, until FROM pins WHERE env = ?1 ORDER BY name")?.query_map([env], pin)?.collect()
+}
+
+fn pin(row: &rusqlite::Row<'_>) -> rusqlite::Result<PinRoot> {
+    let until: Option<String> = row.get("until")?;
+    let until = until.map(|text| text.parse()).transpose();
+    Ok(PinRoot {
+        name: row.get("name")?,
+        at: parsed(row, "at")?,
+        until: until.map_err(|error: jiff::Error| super::corrupt_column("until", &error))?,
+    })
+}
+
+/// Every pin with the key of its environment, by name.
+pub fn pins(db: &Connection) -> rusqlite::Result<Vec<(PinRoot, EnvKey)>> {
+    db.prepare("SELECT p.name, p.at, p.until, e.key FROM pins p JOIN envs e ON e.id = p.env ORDER BY p.name")?
+        .query_map([], |row| Ok((pin(row)?, parsed(row, "key")?)))?
         .collect()
 }
 

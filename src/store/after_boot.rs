@@ -9,27 +9,19 @@
 //! # Performance
 //! Once a boot: a reading of the index. Once a boot and environment: a `stat` of each file. Afterwards one small read in `/proc` a process and environment.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
+use super::Store;
+use super::reindex::Rebuild;
 use super::report::Reindexed;
-use super::runtime::Runtime;
-use super::{Store, reindex};
-use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::index::{Access, EnvRow, Index, collection, envs, sql};
-use crate::layout::Layout;
 
 /// The name in `meta` of the boot in which the index was last found whole.
 const CHECKED: &str = "checked_in";
 
 /// Checks the index unless that was done in this boot, and makes it again if it is damaged. The caller may write.
-pub(super) fn check_index(
-    index: &Index,
-    layout: &Layout,
-    boot: &str,
-    clock: &dyn Clock,
-    runtimes: &[Arc<dyn Runtime>],
-) -> Result<Option<Reindexed>> {
+pub(super) fn check_index(index: &Index, boot: &str, rebuild: &Rebuild<'_>) -> Result<Option<Reindexed>> {
     let looked = index.meta(CHECKED).and_then(|checked| {
         if checked.is_some_and(|checked| checked == boot) {
             return Ok(false);
@@ -41,7 +33,7 @@ pub(super) fn check_index(
         Ok(true) => None,
         Err(Error::Corrupt { reason, .. }) => {
             tracing::warn!(%reason, "the index is damaged and is rebuilt");
-            reindex::rebuild_if_damaged(layout, index, clock, runtimes)?
+            rebuild.unless_it_is_sound(index)?
         }
         Err(error) => return Err(error),
     };

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use super::Store;
 use super::report::Cause;
+use super::{Store, behind};
 use crate::binding::{BindingFile, GenerationRecord, VERSION};
 use crate::digest::SpecDigest;
 use crate::error::{Error, Result};
-use crate::index::{Bound, EnvRow, NewBinding, State, bindings, collection, envs, events, failures, sql};
+use crate::index::{Bound, EnvRow, NewBinding, PackRow, State, bindings, collection, envs, events, failures, sql};
 use crate::pack::PackRef;
 use crate::spec::Spec;
 
@@ -41,7 +41,13 @@ impl Store {
             failures::forget(tx, new.pack).map_err(failed())?;
             let unchanged = before.as_ref().is_some_and(|b| b.env.id == new.env.id && b.answers == answers);
             is_new = !unchanged;
-            if !unchanged {
+            // Before a generation gets its number: the file may have later ones.
+            let came_back = behind::catch_up(tx, &self.0.layout, new.pack, pack)?;
+            let is_same = |past: &GenerationRecord| past.key == new.env.key && past.answers == answers;
+            if let Some(past) = came_back.filter(|past| !unchanged && is_same(past)) {
+                // It was written before, and its transaction was lost.
+                bindings::set_current(tx, pack, Some(past.generation)).map_err(failed())?;
+            } else if !unchanged {
                 let generation = bindings::next_generation(tx, pack).map_err(failed())?;
                 let binding = NewBinding {
                     env: Some(new.env.id),
@@ -56,6 +62,8 @@ impl Store {
                 bindings::bind(tx, pack, generation, &binding).map_err(failed())?;
                 // Before the file is written: it has the history that the index will have.
                 bindings::trim_history(tx, pack, self.0.settings.gc.history_limit()).map_err(failed())?;
+            }
+            if is_new {
                 let old = before.as_ref().map(|b| b.env.key.to_string());
                 let key = new.env.key.to_string();
                 let change = (old.as_deref(), Some(key.as_str()));
@@ -69,7 +77,7 @@ impl Store {
                 before.is_some_and(|b| unchanged && b.pack.spec == answers && b.pack.origin.as_deref() == new.origin);
             if !is_told {
                 // Before the commit: an index that is lost afterwards finds it.
-                self.write_binding_file(tx, pack, new.pack, new.spec, new.origin)?;
+                self.write_binding_file(tx, new.pack)?;
             }
             bindings::resolve(tx, new.pack).map_err(failed())
         })?;
@@ -85,37 +93,16 @@ impl Store {
         let op = "record a declaration";
         self.0.index.write(op, |tx| {
             let id = bindings::declare(tx, pack, spec, origin).map_err(sql(op))?;
-            self.write_binding_file(tx, id, pack, spec, origin)
+            behind::catch_up(tx, &self.0.layout, pack, id)?;
+            self.write_binding_file(tx, pack)
         })
     }
 
     /// Writes a pack's file as the transaction will leave the pack.
-    fn write_binding_file(
-        &self,
-        tx: &rusqlite::Connection,
-        id: i64,
-        pack: &PackRef,
-        spec: &Spec,
-        origin: Option<&Path>,
-    ) -> Result<()> {
-        let op = "read a pack's history";
-        let history = bindings::history(tx, id).map_err(sql(op))?;
-        let current = bindings::resolve(tx, pack).map_err(sql(op))?.map(|bound| bound.generation);
-        let mut earlier: Vec<SpecDigest> = history.iter().map(|past| past.answers).collect();
-        earlier.sort_unstable();
-        earlier.dedup();
-        earlier.retain(|digest| *digest != spec.digest());
-        let earlier = earlier.iter().map(|digest| bindings::spec(tx, digest));
-        let file = BindingFile {
-            version: VERSION,
-            earlier: earlier.filter_map(Result::transpose).collect::<rusqlite::Result<_>>().map_err(sql(op))?,
-            pack: pack.clone(),
-            origin: origin.map(Path::to_owned),
-            spec: spec.clone(),
-            current,
-            generations: history.into_iter().map(GenerationRecord::from).collect(),
-        };
-        file.write(&self.0.layout)
+    fn write_binding_file(&self, tx: &rusqlite::Connection, pack: &PackRef) -> Result<()> {
+        let op = "look up a pack";
+        let row = bindings::find_pack(tx, pack).map_err(sql(op))?.ok_or_else(|| Error::NoPack(pack.clone()))?;
+        binding_file(tx, &row)?.write(&self.0.layout)
     }
 
     /// Removes the bindings of packs in one transaction, and their histories unless they are kept. The results, in the packs' order, are the
@@ -162,10 +149,35 @@ impl Store {
         if let Some(bound) = &bound {
             envs::touch(tx, bound.env.id, now).map_err(sql(op))?;
         }
-        let spec = spec.filter(|_| keep_history);
-        if let Some(spec) = &spec {
-            self.write_binding_file(tx, row.id, pack, spec, row.origin.as_deref())?;
+        let is_file_kept = keep_history && spec.is_some();
+        if is_file_kept {
+            behind::catch_up(tx, &self.0.layout, pack, row.id)?;
+            self.write_binding_file(tx, pack)?;
         }
-        Ok(Some((bound.map(|b| b.env), spec.is_some())))
+        Ok(Some((bound.map(|b| b.env), is_file_kept)))
     }
+}
+
+/// A pack's file as the index has the pack.
+pub(super) fn binding_file(db: &rusqlite::Connection, row: &PackRow) -> Result<BindingFile> {
+    let op = "read a pack's history";
+    let history = bindings::history(db, row.id).map_err(sql(op))?;
+    let spec = bindings::spec(db, &row.spec).map_err(sql(op))?.ok_or_else(|| Error::Corrupt {
+        path: "index.db".into(),
+        reason: format!("it lacks the declaration of pack `{}`", row.pack),
+    })?;
+    let mut earlier: Vec<SpecDigest> = history.iter().map(|past| past.answers).collect();
+    earlier.sort_unstable();
+    earlier.dedup();
+    earlier.retain(|digest| *digest != row.spec);
+    let earlier = earlier.iter().map(|digest| bindings::spec(db, digest));
+    Ok(BindingFile {
+        version: VERSION,
+        earlier: earlier.filter_map(Result::transpose).collect::<rusqlite::Result<_>>().map_err(sql(op))?,
+        pack: row.pack.clone(),
+        origin: row.origin.clone(),
+        spec,
+        current: bindings::resolve(db, &row.pack).map_err(sql(op))?.map(|bound| bound.generation),
+        generations: history.into_iter().map(GenerationRecord::from).collect(),
+    })
 }

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{ShareWith, ballast, foreign, identity};
+use super::{ShareWith, access, ballast, foreign, identity};
 use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::epoch::Epoch;
@@ -17,12 +17,9 @@ use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
 use crate::fs::{durable, nofollow, probe};
 use crate::guard::Guard;
-use crate::index::Index;
+use crate::index::{Index, require_root};
 use crate::layout::{BALLAST, CREATING, DIRECTORIES, Layout};
 use crate::store_file::StoreFile;
-
-/// The longest root, bytes: SQLite opens no path of 512 or more, and a rebuild of the index adds the name of a directory in `staging/`.
-const ROOT_LIMIT: usize = 400;
 
 const MARKER: &[u8] =
     b"A store is being created here. If nothing is creating it, the next `envstore ensure` goes on.\n";
@@ -63,7 +60,7 @@ pub(super) fn create(given: &Path, share_with: ShareWith, clock: &dyn Clock) -> 
 /// [`Error::NotPermitted`] where this process may not write.
 pub(super) fn restore(root: &Path, clock: &dyn Clock) -> Result<()> {
     let layout = Layout::new(root);
-    if !super::open::may_write(&layout)? {
+    if !access::may_write(&layout)? {
         let reason = "only its owner can write `store.json` again".into();
         return Err(Error::NotPermitted { what: "restore the store".into(), reason });
     }
@@ -124,11 +121,8 @@ fn make_root(root: &Path) -> Result<bool> {
 
 /// Refuses a root that no environment can work at, or that is too long for the index.
 fn check_new_path(root: &Path) -> Result<()> {
-    let length = root.as_os_str().len();
-    let too_long =
-        (length > ROOT_LIMIT).then(|| format!("its path has {length} bytes, at most {ROOT_LIMIT} can be used"));
-    let reason = unusable(root).map(str::to_owned).or(too_long);
-    reason.map_or(Ok(()), |reason| Err(refused(format!("{reason}: `{}`", root.display()))))
+    require_root(root)?;
+    unusable(root).map_or(Ok(()), |reason| Err(refused(format!("{reason}: `{}`", root.display()))))
 }
 
 /// Why no environment can work at a root: `python -m venv` refuses a colon too.

@@ -15,11 +15,16 @@ pub(super) fn owner(root: &Path) -> Result<Uid> {
 
 /// Refuses what would put files of this process's user under a root of another one.
 pub(super) fn require_own(root: &Path, what: &str) -> Result<()> {
-    let owner = owner(root)?;
-    if owner == geteuid() {
-        return Ok(());
+    match why_foreign(root)? {
+        Some(reason) => Err(Error::NotPermitted { what: what.into(), reason }),
+        None => Ok(()),
     }
-    Err(Error::NotPermitted { what: what.into(), reason: reason(root, owner) })
+}
+
+/// Why this process does not write under a root of another user. None: it is this process's user's.
+pub(super) fn why_foreign(root: &Path) -> Result<Option<String>> {
+    let owner = owner(root)?;
+    Ok((owner != geteuid()).then(|| reason(root, owner)))
 }
 
 /// Why this process does not write under a root of another user.

@@ -45,6 +45,8 @@ pub struct Gc {
     pub min_free: Option<MinFree>,
     /// Environments of earlier generations may go too.
     pub drop_retained: bool,
+    /// End the time after a loss of the index in which nothing is collected.
+    pub end_grace: bool,
 }
 
 impl Store {
@@ -70,6 +72,14 @@ impl Store {
         let Some(_guard) = Guard::try_take(&self.0.layout.guard_gc(), Mode::Exclusive)? else {
             return Ok(Collected { already_running: true, ..Collected::default() });
         };
+        if let Some(reason) = self.behind()?.reason() {
+            tracing::warn!(%reason, "nothing is collected");
+            let target_reached = self.missing_bytes(ask)? == 0;
+            return Ok(Collected { refused: Some(reason), target_reached, ..Collected::default() });
+        }
+        if ask.end_grace && !ask.dry_run {
+            self.end_grace()?;
+        }
         let mut done = Collected { mark_only: self.has_clock_jumped()?, ..Collected::default() };
         if !ask.dry_run {
             // Before anything counts as garbage: what a killed process left behind.
@@ -128,7 +138,7 @@ impl Store {
             } else {
                 self.sweep_all(&plan, cancel, done)?;
             }
-            if !self.is_in_grace()? && (!has_target(ask) || self.missing_bytes(ask)? > 0) {
+            if (ask.end_grace || !self.is_in_grace()?) && (!has_target(ask) || self.missing_bytes(ask)? > 0) {
                 // Short of room even young components go: what they are made of can be fetched again.
                 let unused_since =
                     if has_target(ask) { Timestamp::MAX } else { ago(self.0.clock.now(), self.idle(ask)) };
@@ -161,7 +171,7 @@ impl Store {
             generations: if ask.drop_retained { 0 } else { settings.retain_generations },
             since: ago(now, settings.retain_for),
         };
-        let grace = self.is_in_grace()?;
+        let grace = !ask.end_grace && self.is_in_grace()?;
         let mut wanted = if has_target(ask) { self.missing_bytes(ask)? } else { u64::MAX };
         let op = "condemn environments";
         let look = |tx: &rusqlite::Transaction<'_>| {
@@ -208,8 +218,7 @@ impl Store {
 
     /// Whether the index was rebuilt a short while ago, so that nothing counts as garbage yet (I10).
     fn is_in_grace(&self) -> Result<bool> {
-        let until = self.0.index.meta(GRACE)?.and_then(|at| at.parse::<Timestamp>().ok());
-        Ok(until.is_some_and(|until| self.0.clock.now() < until))
+        self.grace().map(|grace| grace.is_some())
     }
 
     /// The second step, one environment after the other.

@@ -5,11 +5,13 @@
 //! [`history`], [`rollback`], [`observer`], [`doctor`], `seal`, [`verify`] (which repairs too). The store alone knows both names on disk and the
 //! index; what is below it knows one of the two.
 
+mod access;
 mod after_boot;
 #[cfg(feature = "cli")]
 pub(crate) mod ask;
 mod assemble;
 mod ballast;
+mod behind;
 pub mod bind;
 pub mod build;
 pub mod checkout;
@@ -29,6 +31,7 @@ pub mod finding;
 mod floor;
 mod foreign;
 pub mod gc;
+mod grace;
 mod handles;
 pub mod history;
 mod identity;
@@ -40,6 +43,7 @@ pub mod logs;
 pub mod make;
 mod migrate;
 pub mod observer;
+mod on_disk;
 pub mod open;
 mod open_epoch;
 mod outside;
@@ -117,6 +121,8 @@ struct Inner {
     /// The boot in which this process runs. None: it may not write, or cannot tell.
     boot: Option<String>,
     recovered: Option<report::Reindexed>,
+    /// Whether files knew more than the index when this process first looked (`behind`).
+    was_behind: OnceLock<bool>,
     /// Environments that this process has leased.
     used: Mutex<HashSet<EnvName>>,
     /// How objects are put into environments, once it was tried.
@@ -189,7 +195,6 @@ impl Store {
             self.record_root();
             return Ok(());
         }
-        foreign::require_own(self.root(), what)?;
-        Err(Error::NotPermitted { what: what.into(), reason: "the store is read-only".into() })
+        Err(Error::NotPermitted { what: what.into(), reason: self.why_reader() })
     }
 }

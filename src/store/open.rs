@@ -3,8 +3,6 @@
 //! # Compatibility
 //! Opening never changes the format. A newer format is refused.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -15,13 +13,14 @@ use super::handles::{HANDLES, Handles};
 use super::identity::{self, Located, Place};
 use super::observer::{Observed, Observer};
 use super::open_epoch::open_epoch;
+use super::reindex::Rebuild;
 use super::stats::Counters;
-use super::{Inner, Store, after_boot, create, reindex};
+use super::{Inner, Store, access, after_boot, create};
 use crate::clock::{Clock, SystemClock};
 use crate::credentials::{Callback, Login};
 use crate::epoch::Epoch;
 use crate::error::{Error, Result};
-use crate::index::{Access, Index};
+use crate::index::{Access, Index, Opening};
 use crate::layout::Layout;
 use crate::settings::{CredentialSource, Settings};
 use crate::store::runtime::Runtime;
@@ -97,7 +96,7 @@ impl Builder {
         self
     }
 
-    /// Opens it for a process that asks a question or two and ends, or becomes another program: [`Index::open_to_ask`], and no handles are kept.
+    /// Opens it for a process that asks a question or two and ends, or becomes another program: [`Opening::is_for_one_question`], and no handles are kept.
     #[cfg(feature = "cli")]
     pub(crate) fn asks_once(mut self, asks_once: bool) -> Self {
         self.asks_once = asks_once;
@@ -171,7 +170,7 @@ impl Builder {
         };
         let Located { layout, store, place } = located;
         create::require_usable_path(&layout)?;
-        let access = access(&layout, &store, self.read_only)?;
+        let access = access::access(&layout, &store, self.read_only)?;
         let epoch = open_epoch(&layout, access, &store.id);
         let boot = if access == Access::Immutable { None } else { self.clock.boot() };
         Ok(Found { layout, store, place, access, epoch, boot })
@@ -189,20 +188,28 @@ impl Builder {
             }
         }
         let mut recovered = None;
-        let open = if self.asks_once { Index::open_to_ask } else { Index::open };
-        let index = match open(&layout, access, found_epoch) {
+        // The index of a copy belongs to the original until `relocate` has ended.
+        let store_id = store.former_id.is_none().then_some(store.id.as_str());
+        let opening = |epoch, is_for_one_question| Opening { access, epoch, store_id, is_for_one_question };
+        let index = match Index::open_as(&layout, opening(found_epoch, self.asks_once)) {
             Err(Error::Corrupt { reason, .. }) if access == Access::Owner => {
                 tracing::warn!(%reason, "the index cannot be used and is rebuilt");
                 let epoch = || open_epoch(&layout, access, &store.id);
-                let clock = self.clock.as_ref();
-                recovered = Some(reindex::rebuild_if_needed(&layout, epoch().as_ref(), clock, &self.runtimes)?);
-                Index::open(&layout, access, epoch())?
+                let (layout, store_id) = (&layout, store.id.as_str());
+                let (clock, runtimes) = (self.clock.as_ref(), self.runtimes.as_slice());
+                let counters = epoch();
+                let rebuild = Rebuild { layout, store_id, epoch: counters.as_ref(), clock, runtimes };
+                recovered = rebuild.unless_it_opens()?;
+                Index::open_as(layout, opening(epoch(), false))?
             }
             opened => opened?,
         };
         let boot = boot.filter(|_| access == Access::Owner);
         if let Some(boot) = boot.as_ref().filter(|_| recovered.is_none()) {
-            recovered = after_boot::check_index(&index, &layout, boot, self.clock.as_ref(), &self.runtimes)?;
+            let (layout, store_id) = (&layout, store.id.as_str());
+            let (clock, runtimes) = (self.clock.as_ref(), self.runtimes.as_slice());
+            let rebuild = Rebuild { layout, store_id, epoch: index.epoch(), clock, runtimes };
+            recovered = after_boot::check_index(&index, boot, &rebuild)?;
         }
         Ok(Store(Arc::new(Inner {
             layout,
@@ -221,6 +228,7 @@ impl Builder {
             clock: self.clock,
             boot,
             recovered,
+            was_behind: OnceLock::new(),
             used: Mutex::default(),
             link_mode: OnceLock::new(),
         })))
@@ -245,39 +253,4 @@ impl Store {
     pub(crate) fn stranger_in(root: &Path) -> Result<Option<String>> {
         create::stranger(&Layout::new(root))
     }
-}
-
-/// What this process may do with an existing store.
-fn access(layout: &Layout, store: &StoreFile, read_only: bool) -> Result<Access> {
-    let root = layout.root();
-    let meta = fs::metadata(root).map_err(Error::io("stat", root))?;
-    if meta.mode() & 0o022 != 0 {
-        let reason = format!("others may write to `{}` (mode {:o})", root.display(), meta.mode() & 0o7777);
-        return Err(Error::NotPermitted { what: "use the store".into(), reason });
-    }
-    // The write-ahead log of a store at rest is empty; with content in it only a shared opening sees the truth.
-    let at_rest = || fs::metadata(&layout.index_files()[1]).map_or(true, |wal| wal.len() == 0);
-    Ok(match (is_writable(root, &meta), read_only || store.sealed) {
-        (true, false) => Access::Owner,
-        (_, true) if at_rest() => Access::Immutable,
-        // A read-only filesystem: nobody writes, and shared memory cannot be made.
-        (false, _) if is_owner(&meta) && at_rest() => Access::Immutable,
-        _ => Access::Reader,
-    })
-}
-
-/// Whether this process is the owner's, and the root can be written to.
-pub(super) fn may_write(layout: &Layout) -> Result<bool> {
-    let root = layout.root();
-    let meta = fs::metadata(root).map_err(Error::io("stat", root))?;
-    Ok(is_writable(root, &meta))
-}
-
-fn is_writable(root: &Path, meta: &fs::Metadata) -> bool {
-    is_owner(meta) && nix::unistd::access(root, nix::unistd::AccessFlags::W_OK).is_ok()
-}
-
-fn is_owner(root: &fs::Metadata) -> bool {
-    // Not root: what it wrote into another user's store, the owner could neither replace nor delete.
-    nix::unistd::geteuid().as_raw() == root.uid()
 }

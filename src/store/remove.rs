@@ -113,6 +113,10 @@ impl Store {
             return Ok(Vec::new());
         }
         let Some(_guard) = Guard::try_take(&layout.guard_gc(), Mode::Exclusive)? else { return Ok(all(Swept::Leased)) };
+        // What they were bound to may be another pack's, which the index does not know.
+        if self.was_behind()? {
+            return Ok(all(Swept::Referenced));
+        }
         let op = "condemn environments";
         let condemned: HashSet<i64> = self.0.index.write(op, |tx| {
             let mut condemned = HashSet::new();

@@ -440,6 +440,15 @@ pub struct Reindexed {
     pub pins: u64,
     /// Links.
     pub links: u64,
-    /// What could not be read, and why.
+    /// What could not be read, and why; what is no file of the store; what was written again.
     pub findings: Vec<Finding>,
+    /// Whether a new index took the place of one that could not be used. Otherwise what was missing was added.
+    pub rebuilt: bool,
+    /// What had been lost; none: nothing.
+    pub lost: Option<String>,
+    /// When collections begin again, if something had been lost.
+    pub collect_after: Option<Timestamp>,
+    /// Whether files could not be read, so that what they say is lost.
+    #[serde(skip)]
+    pub(crate) lost_files: bool,
 }

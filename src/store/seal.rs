@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::report::Sealing;
-use super::{Store, open, reindex};
+use super::{Store, access, reindex};
 use crate::error::{Error, Result};
 use crate::fs::durable;
 use crate::fs::lock::Mode;
@@ -50,7 +50,7 @@ impl Store {
         let unsealed = |changed| Sealing { path: self.root().to_owned(), sealed: false, changed };
         let reason = if self.0.read_only {
             Some("it is opened read-only")
-        } else if !open::may_write(layout)? {
+        } else if !access::may_write(layout)? {
             Some("this process cannot write to it")
         } else {
             None

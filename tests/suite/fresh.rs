@@ -222,7 +222,12 @@ fn a_rebuilt_index_is_seen_by_the_very_next_resolve() {
     binding["current"] = 1.into();
     fs::remove_file(&file).expect("removes");
     fs::write(&file, binding.to_string()).expect("writes");
+    // While there is an index it is right, and not the file.
     world.ok(["reindex"]);
+    assert_eq!((resolved(), command()), (2, 2));
+    fs::write(&file, binding.to_string()).expect("writes");
+    world.lose_index();
+    world.ok(["list"]);
     assert_eq!((resolved(), command()), (1, 1));
     world.ok(["ensure", "pack", "--with", "alpha==2.0"]);
     assert_eq!(resolved(), 3);

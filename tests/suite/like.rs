@@ -54,7 +54,7 @@ fn the_versions_of_an_environment_made_by_hand_stay_where_they_may() {
         assert_eq!(world.json(["ensure", "moved", "--with", "alpha"])["outcome"], "hit", "{installer}: it stays");
         let other = world.json(["ensure", "third", "--with", "alpha"]);
         assert_eq!(other["env"], world.json(["resolve", "fresh"])["env"], "{installer}: others are not drawn along");
-        world.ok(["reindex"]);
+        world.lose_index();
         assert_eq!(world.json(["ensure", "fourth", "--with", "alpha"])["env"], other["env"], "{installer}: reindexed");
 
         // A whole directory of them, as `sync` finds it. pip keeps all or none: its limits have to fit.

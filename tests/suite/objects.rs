@@ -207,7 +207,7 @@ fn the_index_that_comes_back_knows_the_components() {
     let world = world();
     let uv = NotingUv::new(&world);
     uv.json(&world, &["ensure", "one", "--with", "gamma"]);
-    world.ok(["reindex"]);
+    world.lose_index();
     assert_eq!(uv.json(&world, &["ensure", "two", "--with", "alpha"])["outcome"], "assembled");
     assert_eq!(uv.asked("pip sync"), 1);
 }
@@ -225,7 +225,8 @@ fn the_index_that_comes_back_knows_the_bytecode_and_what_stood_in_directories_th
     let before = known();
     assert!(before.len() >= 3, "one for each source");
     fs::rename(path_of(&world, "one"), world.path().join("gone")).expect("moves");
-    world.run(["reindex"]);
+    world.lose_index();
+    world.ok(["list"]);
     assert_eq!(known(), before);
     let uv = NotingUv::new(&world);
     assert_eq!(uv.json(&world, &["ensure", "two", "--with", "alpha"])["outcome"], "assembled");

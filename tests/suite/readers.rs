@@ -4,8 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::support::{Wheel, World, as_nobody, can_start_python, nobody, shared_world, skipped};
+use envstore::store::Gc;
+use envstore::{Cancel, PackRef, Store};
+
+use crate::support::{Ran, Wheel, World, as_nobody, can_start_python, nobody, ran, shared_world, skipped};
 
 #[test]
 fn another_user_resolves_and_lists_and_writes_nothing() {
@@ -65,6 +69,131 @@ fn read_only_answers_and_refuses() {
     world.ok(["--read-only", "resolve", "pack"]);
     assert_eq!(world.run(["--read-only", "ensure", "pack"]).code, 0, "a hit writes nothing");
     assert_eq!(world.run(["--read-only", "gc"]).code, 6);
+}
+
+/// A directory mounted a second time, read-only, unmounted with the test.
+struct ReadOnlyMount(std::path::PathBuf);
+
+impl ReadOnlyMount {
+    /// None, loudly, where that cannot be done.
+    fn of(dir: &Path) -> Option<Self> {
+        let point = dir.with_file_name("read-only");
+        fs::create_dir(&point).expect("a directory");
+        let done = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+        if !done(Command::new("mount").arg("--bind").arg(dir).arg(&point)) {
+            skipped("bind mounts cannot be made here");
+            return None;
+        }
+        let mounted = Self(point);
+        if !done(Command::new("mount").args(["-o", "remount,ro,bind"]).arg(&mounted.0)) {
+            skipped("bind mounts cannot be made read-only here");
+            return None;
+        }
+        Some(mounted)
+    }
+}
+
+impl Drop for ReadOnlyMount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn each_kind_of_reader_sees_what_a_writer_beside_it_commits() {
+    const ROUNDS: u64 = 12;
+    let world = shared_world();
+    world.wheel(&Wheel::new("alpha", "2.0"));
+    let mount = ReadOnlyMount::of(&world.store());
+    let as_mounted = |args: &[&str]| {
+        let mut command = world.command(args);
+        command.env("ENVSTORE_STORE", &mount.as_ref()?.0);
+        Some(ran(command.output().expect("runs")))
+    };
+    let readers: [&(dyn Fn(&[&str]) -> Option<Ran> + Sync); 3] =
+        [&|args| Some(world.run([&["--read-only"], args].concat())), &as_mounted, &|args| {
+            as_nobody(&world, args).filter(|ran| !ran.stderr.contains("setpriv"))
+        }];
+    // Also where the log and its memory are missing at first, and cannot be created.
+    for gone in [&[][..], &["index.db-shm"], &["index.db-wal", "index.db-shm"]] {
+        for file in gone {
+            fs::remove_file(world.store().join(file)).expect("removes");
+        }
+        for reader in readers {
+            let Some(shown) = reader(&["--format", "json", "show", "pack"]) else { continue };
+            assert_eq!(shown.code, 0, "{gone:?}: {shown:#?}");
+            assert!(gone.iter().all(|file| !world.store().join(file).exists()), "{gone:?}: it writes nothing");
+        }
+        let committed = AtomicU64::new(world.json(["show", "pack"])["generation"].as_u64().expect("a number"));
+        let last = committed.load(Ordering::SeqCst) + ROUNDS;
+        std::thread::scope(|scope| {
+            for reader in readers {
+                let committed = &committed;
+                scope.spawn(move || {
+                    loop {
+                        let before = committed.load(Ordering::SeqCst);
+                        let Some(shown) = reader(&["--format", "json", "show", "pack"]) else { return };
+                        assert_eq!(shown.code, 0, "{shown:#?}");
+                        let shown: serde_json::Value = serde_json::from_str(&shown.stdout).expect("JSON");
+                        let seen = shown["generation"].as_u64().expect("a number");
+                        assert!(seen >= before, "it saw generation {seen}, and {before} had been committed");
+                        if before == last {
+                            return;
+                        }
+                    }
+                });
+            }
+            for _ in 0..ROUNDS {
+                let version = if committed.load(Ordering::SeqCst) % 2 == 1 { "2.0" } else { "1.0" };
+                world.ok(["ensure", "pack", "--with", &format!("alpha=={version}")]);
+                committed.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_long_lived_reader_sees_what_others_bind_and_collect() {
+    let world = World::new();
+    for version in ["1.0", "2.0"] {
+        world.wheel(&Wheel::new("alpha", version));
+    }
+    world.ok(["ensure", "pack", "--with", "alpha==1.0"]);
+    let mount = ReadOnlyMount::of(&world.store());
+    let mounted = mount.as_ref().map(|mount| Store::builder(&mount.0).open().expect("opens"));
+    let readers: Vec<Store> =
+        mounted.into_iter().chain([Store::builder(world.store()).read_only(true).open().expect("opens")]).collect();
+    let generations = |pack: &str| -> Vec<u64> {
+        let pack = PackRef::new(pack).expect("a ref");
+        readers.iter().map(|store| store.resolve(&pack).expect("bound").generation()).collect()
+    };
+    let all = |generation: u64| vec![generation; readers.len()];
+    assert_eq!(generations("pack"), all(1));
+    world.ok(["ensure", "pack", "--with", "alpha==2.0"]);
+    world.ok(["ensure", "new", "--with", "alpha==2.0"]);
+    assert_eq!((generations("pack"), generations("new")), (all(2), all(1)));
+    world.ok(["gc", "--idle", "0s", "--drop-retained"]);
+    assert_eq!(generations("pack"), all(2));
+    for store in &readers {
+        assert!(store.gc(&Gc::default(), &Cancel::new()).is_err(), "it may only read");
+    }
+}
+
+#[test]
+fn a_root_that_sqlite_cannot_open_is_refused_for_what_it_is() {
+    use std::os::unix::ffi::OsStringExt;
+    let world = World::new();
+    world.wheel(&Wheel::new("alpha", "1.0"));
+    let name = "l".repeat(200);
+    let long = world.path().join(&name).join(&name).join(&name);
+    let odd = world.path().join(std::ffi::OsString::from_vec(b"a\xff".to_vec()));
+    for (root, cause) in [(long, "bytes, and SQLite opens paths of at most"), (odd, "not UTF-8")] {
+        let mut command = world.command(["ensure", "pack", "--with", "alpha"]);
+        let refused = ran(command.env("ENVSTORE_STORE", &root).output().expect("runs"));
+        assert_eq!(refused.code, 6, "{refused:#?}");
+        assert!(refused.stderr.contains(cause) && !refused.stderr.contains("try again"), "{refused:#?}");
+        assert!(!root.join("store.json").exists());
+    }
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn a_pin_keeps_its_environment_until_it_is_taken_away() {
     let found = world.json(["who-uses", "alpha<2"]);
     assert_eq!((&found["matches"][0]["role"], &found["matches"][0]["pin"]), (&"pinned".into(), &"release".into()));
 
-    world.ok(["reindex"]);
+    world.lose_index();
     let key = pinned["env"].as_str().expect("a key");
     assert_eq!(names(&world.json(["why", &format!("env:{key}")]), "pin"), ["release"], "an index made anew has it");
     assert_eq!(world.run(["unpin", "nothing"]).code, 5);

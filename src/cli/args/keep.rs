@@ -31,6 +31,10 @@ pub struct Gc {
     /// Also give up environments that only earlier generations of packs keep
     #[arg(long)]
     pub drop_retained: bool,
+
+    /// Collect again although the index was lost a short while ago
+    #[arg(long)]
+    pub end_grace: bool,
 }
 
 /// `verify`.

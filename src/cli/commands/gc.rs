@@ -19,6 +19,7 @@ pub fn run(context: &Context, args: &args::Gc) -> Outcome {
         max_size: args.max_size,
         min_free: args.min_free,
         drop_retained: args.drop_retained,
+        end_grace: args.end_grace,
     };
     let collected = store.gc(&request, context.signals()?.cancel())?;
     context.out.result(&collected, |text| human(text, &collected, args.dry_run, context.out.paint))?;
@@ -26,12 +27,23 @@ pub fn run(context: &Context, args: &args::Gc) -> Outcome {
 }
 
 fn code(collected: &Collected) -> u8 {
-    if collected.already_running || !collected.target_reached { exit::AGAIN } else { exit::OK }
+    if collected.refused.is_some() {
+        exit::DAMAGE
+    } else if collected.already_running || !collected.target_reached {
+        exit::AGAIN
+    } else {
+        exit::OK
+    }
 }
 
 fn human(text: &mut String, collected: &Collected, dry_run: bool, paint: Paint) {
     if collected.already_running {
         text.push_str("another collector is at work; nothing was done\n");
+        return;
+    }
+    if let Some(reason) = &collected.refused {
+        let told = format!("nothing was collected: {reason}; `envstore reindex` brings it back");
+        let _ = writeln!(text, "{}", paint.yellow(&told));
         return;
     }
     let verb = if dry_run { "would free" } else { "freed" };

@@ -18,6 +18,13 @@ pub fn run(context: &Context) -> Outcome {
             count(reindexed.packs, "pack"),
             count(reindexed.generations, "generation")
         ));
+        if let Some(lost) = &reindexed.lost {
+            text.push_str(&format!("something had been lost: {lost}\n"));
+        }
+        if let Some(until) = &reindexed.collect_after {
+            let until = until.strftime("%Y-%m-%d %H:%M UTC");
+            text.push_str(&format!("nothing is collected until {until}; `envstore gc --end-grace` ends that\n"));
+        }
         doctor::human(text, &reindexed.findings, context.out.paint);
     })?;
     Ok(doctor::code(&reindexed.findings))

@@ -2,6 +2,7 @@
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statfs;
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::super::finding::{Finding, Level};
 use super::super::{Store, in_use};
@@ -49,6 +50,14 @@ impl Store {
             }
             Nature::Unknown => finding(Level::Note, "it cannot be told whether it is local"),
         });
+        let mounted = statvfs(root).map_err(Error::errno("ask for the filesystem of", root))?;
+        if mounted.flags().contains(FsFlags::ST_NOEXEC) {
+            let message =
+                "it is mounted noexec: the system starts no program of an environment but the interpreter outside it";
+            let hint =
+                "mount it without noexec, or move the store; until then start modules (`python -m …`), not scripts";
+            findings.push(Finding::new("noexec", Level::Warning, message).hint(hint));
+        }
         Ok(())
     }
 

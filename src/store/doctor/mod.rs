@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Store;
 use super::finding::{Finding, Level};
+use super::grace::Grace;
 use crate::cancel::Cancel;
 use crate::error::Result;
 use crate::index::{Access, Bound, State, bindings, envs};
@@ -24,6 +25,8 @@ impl Store {
         self.look_at_owners(&mut findings)?;
         self.look_at_host(&mut findings)?;
         self.look_at_index(&mut findings);
+        findings.extend(self.behind()?.findings());
+        self.look_at_grace(&mut findings)?;
         self.look_at_interpreters(&mut findings)?;
         self.look_at_installer(&mut findings, cancel)?;
         let bound = self.0.index.read("list packs", bindings::list)?;
@@ -34,10 +37,9 @@ impl Store {
 
     fn look_at_access(&self, findings: &mut Vec<Finding>) {
         let message = match self.0.access {
-            Access::Owner => "this process may read and write",
-            Access::Reader => "this process may only read: the store belongs to another user",
-            Access::Immutable if self.0.sealed => "the store is sealed",
-            Access::Immutable => "the store is opened read-only",
+            Access::Owner => "this process may read and write".to_owned(),
+            Access::Reader => self.why_reader(),
+            Access::Immutable => "the store is sealed".to_owned(),
         };
         findings.push(Finding::new("access", Level::Ok, format!("`{}`: {message}", self.root().display())));
         findings.extend(self.place_finding());
@@ -49,6 +51,15 @@ impl Store {
             Err(error) => Finding::new("index", Level::Damage, error.to_string())
                 .hint("`envstore reindex` rebuilds it from the store's files"),
         });
+    }
+
+    fn look_at_grace(&self, findings: &mut Vec<Finding>) -> Result<()> {
+        if let Some(Grace { until, reason }) = self.grace()? {
+            let until = until.strftime("%Y-%m-%d %H:%M UTC");
+            let message = format!("nothing is collected until {until}, because something had been lost: {reason}");
+            findings.push(Finding::new("grace", Level::Note, message).hint("`envstore gc --end-grace` collects again"));
+        }
+        Ok(())
     }
 
     fn look_at_interpreters(&self, findings: &mut Vec<Finding>) -> Result<()> {

@@ -25,7 +25,7 @@ use super::{Store, create, reindex};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint::reached;
-use crate::index::{EnvRow, State, bindings, envs, events, sql};
+use crate::index::{self, EnvRow, State, bindings, envs, events, sql};
 use crate::layout::Layout;
 use crate::manifest::Manifest;
 use crate::pack::PackRef;
@@ -91,12 +91,11 @@ impl Store {
             }
         }
         self.settle_links(&store, &mut report)?;
-        reached("relocate: before store.json")?;
-        self.end(store)?;
         let all = self.0.index.read("list environments", envs::all)?;
         let former: Vec<&EnvRow> = all.iter().filter(|env| env.state == State::Corrupt && !self.is_home(env)).collect();
         // One that is in use or cannot be deleted is left for the collector.
         self.collect_at_once(&former, cancel)?;
+        self.end(store)?;
         report.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(report)
     }
@@ -157,10 +156,14 @@ impl Store {
         Err(Error::MovedOrCopied { path: self.root().to_owned(), named: named.to_owned() })
     }
 
+    /// Writes down that the store is at its place.
     fn end(&self, store: StoreFile) -> Result<()> {
-        let layout = &self.0.layout;
+        let (layout, op) = (&self.0.layout, "belong to a copy");
+        // While `former_id` stands, the index may carry either id.
+        self.0.index.write(op, |tx| index::set_store(tx, &store.id).map_err(sql(op)))?;
+        reached("relocate: before store.json")?;
         let _index = reindex::exclusive(layout)?;
-        StoreFile { relocating_from: Vec::new(), ..store }.write(layout)
+        StoreFile { relocating_from: Vec::new(), former_id: None, ..store }.write(layout)
     }
 
     /// An environment that cannot be made again here must answer for nothing.

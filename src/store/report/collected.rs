@@ -19,6 +19,8 @@ pub struct Collected {
     pub target_reached: bool,
     /// Whether the clock jumped since the last build or collection, so that nothing was deleted for its age.
     pub mark_only: bool,
+    /// Why nothing was collected, although there may be something.
+    pub refused: Option<String>,
     /// Whether another collector was at work, so that this one did nothing.
     pub already_running: bool,
 }

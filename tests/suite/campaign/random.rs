@@ -79,7 +79,7 @@ fn becomes(declared: Declared) -> &'static str {
 struct Model {
     packs: BTreeMap<&'static str, Pack>,
     pins: BTreeMap<&'static str, &'static str>,
-    /// The index was rebuilt: nothing is collected for a week.
+    /// The index was lost: nothing is collected for a week.
     is_in_grace: bool,
 }
 
@@ -147,8 +147,9 @@ impl ReferenceStateMachine for Model {
                 model.pins.insert(name, version);
             }
             Verb::Unpin(name) => drop(model.pins.remove(name)),
-            Verb::Gc(_) | Verb::Verify => {}
-            Verb::Reindex | Verb::LoseIndex => model.is_in_grace = true,
+            // A sound index has lost nothing.
+            Verb::Gc(_) | Verb::Verify | Verb::Reindex => {}
+            Verb::LoseIndex => model.is_in_grace = true,
         }
         model
     }

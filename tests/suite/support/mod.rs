@@ -171,6 +171,13 @@ impl World {
         self.boot = None;
     }
 
+    /// Loses the index, as a backup without it does. The next command makes it again.
+    pub fn lose_index(&self) {
+        for file in ["index.db", "index.db-wal", "index.db-shm"] {
+            std::fs::remove_file(self.store().join(file)).expect("removes");
+        }
+    }
+
     pub fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Ran {
         ran(self.command(args).output().expect("envstore starts"))
     }
