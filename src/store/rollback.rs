@@ -98,7 +98,7 @@ impl Store {
             kept: history.iter().map(|past| past.generation).collect(),
         })?;
         let (spec, origin) = self.recorded(pack)?;
-        let way = self.way_back(pack, target)?;
+        let mut way = self.way_back(pack, target)?;
         let mut report = RolledBack {
             pack: pack.clone(),
             env: target.key,
@@ -118,10 +118,11 @@ impl Store {
             let (bound, made) = loop {
                 let made = self.bring_back(&way, &spec, ask, cancel)?;
                 let (origin, cause) = (origin.as_deref(), Cause::Rollback);
-                // None: swept between the look and the bind; make it again.
+                // None: swept or made again between the look and the bind.
                 if let Some(bound) = self.bind(Binding { pack, spec: &spec, origin, env: &made.env, cause })? {
                     break (bound, made);
                 }
+                way = self.way_back(pack, target)?;
             };
             if report.outcome != Outcome::Hit {
                 report.outcome = made.outcome;

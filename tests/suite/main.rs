@@ -3,6 +3,7 @@
 //! Most tests make their own wheels and work offline; `real_index` asks the package index and says loudly when it does not.
 
 mod after_boot;
+mod beside;
 mod campaign;
 mod children;
 mod collect;
