@@ -1,14 +1,14 @@
 //! Commands beside each other: each finds what another one did meanwhile.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Wheel, World, ran};
+use crate::support::{Wheel, World, ran, skipped};
 
 /// Waits until something holds, which it must before long.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -75,4 +75,62 @@ fn a_rollback_to_an_environment_that_is_made_again_meanwhile_uses_the_new_one() 
     let done = go_on(child);
     assert_eq!(done.code, 0, "{done:#?}");
     assert_eq!(path_of(&world, "pack"), path_of(&world, "one"));
+}
+
+/// A process that shows an environment by its traces alone, started under another spelling of the store's path.
+fn kept_under_another_spelling(world: &World, env: &Path, mut process: Command, what: &str) {
+    let ready = world.path().join("ready");
+    let code = "import os, sys, time; os.closerange(3, 300); open(sys.argv[1], 'w').close(); time.sleep(600)";
+    process.args(["-c", code]).arg(&ready).env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    let mut child = process.spawn().expect("starts");
+    until("it is there", || ready.exists());
+    let done = world.json(["gc", "--idle", "0s", "--drop-retained"]);
+    let is_kept = env.exists();
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+    fs::remove_file(ready).expect("removes");
+    assert!(is_kept, "{what}: {done:#}");
+    assert_eq!(done["kept"]["leased"], 1, "{what}: {done:#}");
+}
+
+#[test]
+fn a_process_that_knows_the_store_by_another_path_keeps_its_environment() {
+    let world = World::new();
+    world.wheel(&Wheel::new("alpha", "1.0"));
+    world.ok(["ensure", "pack", "--with", "alpha"]);
+    let env = path_of(&world, "pack");
+    let name = env.file_name().expect("a name");
+    world.ok(["remove", "pack", "--keep-history"]);
+    // `remove` deletes what nothing names: it is made again, and then only unbound by a newer generation.
+    world.wheel(&Wheel::new("beta", "1.0"));
+    world.ok(["rollback", "pack"]);
+    let env = if env.exists() { env.clone() } else { path_of(&world, "pack") };
+    let name = env.file_name().unwrap_or(name).to_owned();
+    world.ok(["ensure", "pack", "--with", "beta"]);
+
+    let link = world.path().join("link");
+    std::os::unix::fs::symlink(world.path(), &link).expect("links");
+    let python = |store: &Path| store.join("envs").join(&name).join("bin/python");
+    kept_under_another_spelling(&world, &env, Command::new(python(&link.join("store"))), "a symbolic link");
+    let dots = world.path().join("packs/../store/../store");
+    kept_under_another_spelling(&world, &env, Command::new(python(&dots)), "dots");
+    let mut relative = Command::new("/bin/sh");
+    let inside = format!("cd {} && exec envs/{}/bin/python \"$@\"", world.store().display(), name.display());
+    relative.args(["-c", &inside, "sh"]);
+    kept_under_another_spelling(&world, &env, relative, "a relative path");
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("bind mounts need root");
+    }
+    // The root, and then the environment alone, elsewhere in a mount namespace of its own.
+    for (from, python) in
+        [(world.store(), format!("envs/{}/bin/python", name.display())), (env.clone(), "bin/python".into())]
+    {
+        let mut mounted = Command::new("unshare");
+        let script = "mount --bind \"$0\" /mnt && p=/mnt/$1 && shift && exec \"$p\" \"$@\"";
+        mounted.args(["--mount", "/bin/sh", "-c", script]).arg(from).arg(&python);
+        kept_under_another_spelling(&world, &env, mounted, &python);
+    }
+    // And once nobody shows it, it goes.
+    let done = world.json(["gc", "--idle", "0s", "--drop-retained"]);
+    assert_eq!((&done["swept"], env.exists()), (&1.into(), false), "{done:#}");
 }
