@@ -6,6 +6,7 @@
 use std::fs;
 
 use super::Store;
+use super::report::Collected;
 use crate::error::{Error, Result};
 use crate::fs::{probe, reserve};
 use crate::layout::Layout;
@@ -25,14 +26,17 @@ pub(super) fn make(layout: &Layout) -> Result<()> {
 
 impl Store {
     /// Gives the room up if there is no other.
-    pub(super) fn open_ballast(&self, is_rehearsal: bool) -> Result<()> {
+    pub(super) fn open_ballast(&self, is_rehearsal: bool, done: &mut Collected) -> Result<()> {
         let space = probe::space(self.root())?;
         let is_full = space.free_bytes < 4 * BYTES || space.free_inodes.is_some_and(|free| free < 16);
         let path = self.0.layout.ballast();
         if is_rehearsal || !is_full || !path.exists() {
             return Ok(());
         }
-        fs::remove_file(&path).map_err(Error::io("remove", &path))
+        if let Err(error) = fs::remove_file(&path).map_err(Error::io("remove", &path)) {
+            done.skip(&path, &error);
+        }
+        Ok(())
     }
 
     /// Sets it aside again.

@@ -50,6 +50,8 @@ pub mod rollback;
 mod running;
 pub mod runtime;
 mod seal;
+mod skipped;
+mod staging;
 mod stats;
 mod survey;
 pub mod sweep;

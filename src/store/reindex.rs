@@ -16,6 +16,7 @@ use super::gc::GRACE;
 use super::publish::insert_row;
 use super::report::{Cause, Finding, Level, Reindexed};
 use super::runtime::Runtime;
+use super::staging::Scratch;
 use super::{Store, relearn};
 use crate::binding::BindingFile;
 use crate::cancel::Cancel;
@@ -95,9 +96,8 @@ fn rebuild(
         pins: read_all(&layout.dir("pins"), Kept::read, &mut found.findings)?,
     };
     // Built beside and renamed, so that a process killed half-way leaves the old one.
-    let staging = layout.dir("staging").join(durable::unique("reindex"));
-    fs::create_dir(&staging).map_err(Error::io("create", &staging))?;
-    let beside = Layout::new(&staging);
+    let scratch = Scratch::new(layout, "reindex")?;
+    let beside = Layout::new(&scratch.dir);
     let result = fill(&beside, layout, clock, runtimes, on_disk, &mut found);
     let result = result.and_then(|()| {
         // Whoever keeps an answer asks again, and asks the new index. If this fails half-way every counter stays odd.
@@ -114,7 +114,6 @@ fn rebuild(
         }
         Ok(())
     });
-    let _ = fs::remove_dir_all(&staging);
     result.map(|()| found)
 }
 

@@ -109,7 +109,7 @@ impl Store {
 
     fn look_at_objects(&self, full: bool, cancel: &Cancel, looked: &mut Looked) -> Result<()> {
         let mut objects = self.missing_objects()?;
-        let all = objects::all(&self.0.layout)?;
+        let (all, _) = objects::all(&self.0.layout);
         cancel.check("verifying")?;
         let found = parallel::map(&all, |path| -> Result<Option<DamagedObject>> {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();

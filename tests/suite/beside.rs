@@ -1,4 +1,4 @@
-//! Commands beside each other: each finds what another one did meanwhile.
+//! Commands beside each other: each finds what another one did meanwhile, and calls nothing damaged that was only collected.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -77,6 +77,48 @@ fn a_rollback_to_an_environment_that_is_made_again_meanwhile_uses_the_new_one() 
     assert_eq!(path_of(&world, "pack"), path_of(&world, "one"));
 }
 
+#[test]
+fn a_collector_in_another_pid_namespace_leaves_what_is_being_written() {
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("another pid namespace needs root");
+    }
+    let world = World::new();
+    for name in ["alpha", "beta"] {
+        world.wheel(&Wheel::new(name, "1.0"));
+    }
+    world.wheel(&Wheel::new("gamma", "1.0"));
+    world.ok(["ensure", "first", "--with", "gamma"]);
+    // In a build's directory, and half-way through the file that becomes its lock.
+    let (like, args) = (["ensure", "like", "--with", "beta"], ["ensure", "pack", "--with", "alpha"]);
+    let child = stopped_at(&world, "write: before the sync", &like, &args);
+    let before = world.listed("staging");
+    let kinds: Vec<_> = before.iter().filter_map(|name| name.split('-').next()).collect();
+    assert_eq!(kinds, ["build", "write"]);
+    // With a target that is met it does not wait for the objects that the build holds.
+    let gc = world.command(["gc", "--min-free", "1"]);
+    let mut elsewhere = Command::new("unshare");
+    elsewhere.args(["--pid", "--fork", "--mount-proc"]).arg(gc.get_program()).args(gc.get_args()).env_clear();
+    elsewhere.envs(gc.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let collected = ran(elsewhere.output().expect("starts"));
+    assert_eq!(collected.code, 0, "{collected:#?}");
+    assert_eq!(world.listed("staging"), before);
+    let done = go_on(child);
+    assert_eq!(done.code, 0, "{done:#?}");
+    world.python_in("pack", "import alpha");
+    // What a killed process leaves goes, whatever processes there are.
+    let child = stopped_at(
+        &world,
+        "write: before the sync",
+        &["ensure", "like", "--rebuild"],
+        &["ensure", "pack", "--rebuild"],
+    );
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL).expect("kills");
+    child.wait_with_output().expect("ends");
+    assert!(!world.listed("staging").is_empty());
+    world.ok(["gc", "--idle", "0s"]);
+    assert_eq!(world.listed("staging"), Vec::<String>::new());
+}
+
 /// A process that shows an environment by its traces alone, started under another spelling of the store's path.
 fn kept_under_another_spelling(world: &World, env: &Path, mut process: Command, what: &str) {
     let ready = world.path().join("ready");
@@ -133,4 +175,49 @@ fn a_process_that_knows_the_store_by_another_path_keeps_its_environment() {
     // And once nobody shows it, it goes.
     let done = world.json(["gc", "--idle", "0s", "--drop-retained"]);
     assert_eq!((&done["swept"], env.exists()), (&1.into(), false), "{done:#}");
+}
+
+#[test]
+fn without_proc_the_collector_says_that_only_leases_count() {
+    if !nix::unistd::geteuid().is_root() {
+        return skipped("hiding `/proc` needs root");
+    }
+    let world = World::new();
+    world.wheel(&Wheel::new("alpha", "1.0"));
+    world.ok(["ensure", "pack", "--with", "alpha"]);
+    let gc = world.command(["--format", "json", "gc"]);
+    let mut blind = Command::new("unshare");
+    blind.args(["--mount", "/bin/sh", "-c", "mount -t tmpfs none /proc && exec \"$0\" \"$@\""]);
+    blind.arg(gc.get_program()).args(gc.get_args()).env_clear();
+    blind.envs(gc.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let done = ran(blind.output().expect("starts"));
+    assert_eq!(done.code, 0, "{done:#?}");
+    let report: serde_json::Value = serde_json::from_str(&done.stdout).expect("JSON");
+    assert!(report["warnings"].to_string().contains("only leases keep"), "{report:#}");
+    assert!(!world.json(["gc"])["warnings"].to_string().contains("only leases keep"));
+}
+
+#[test]
+fn a_collection_in_a_grace_period_says_until_when_and_why() {
+    let world = World::new();
+    for name in ["alpha", "beta"] {
+        world.wheel(&Wheel::new(name, "1.0"));
+    }
+    world.ok(["ensure", "pack", "--with", "alpha"]);
+    world.ok(["ensure", "pack", "--with", "beta"]);
+    for file in ["index.db", "index.db-wal", "index.db-shm"] {
+        let _ = fs::remove_file(world.store().join(file));
+    }
+    let done = world.json(["gc", "--idle", "0s", "--drop-retained"]);
+    assert_eq!(
+        (&done["swept"], &done["kept"]["grace"], &done["kept"]["young"]),
+        (&0.into(), &1.into(), &0.into()),
+        "{done:#}"
+    );
+    let until: jiff::Timestamp = done["collect_after"].as_str().and_then(|at| at.parse().ok()).expect("a time");
+    assert!(until > jiff::Timestamp::now(), "{done:#}");
+    assert!(done["grace_reason"].as_str().is_some_and(|reason| reason.contains("rebuilt")), "{done:#}");
+    let human = world.ok(["gc", "--idle", "0s", "--drop-retained"]);
+    assert!(human.contains("nothing is deleted because it is unused (1 environment so far)"), "{human}");
+    assert!(!human.contains("a short while ago"), "{human}");
 }

@@ -39,5 +39,6 @@ mod share;
 mod sites;
 mod support;
 mod together;
+mod undeletable;
 mod upgrade;
 mod zoo;
