@@ -34,6 +34,7 @@ pub mod inspect;
 mod learn;
 pub mod link;
 pub mod logs;
+mod lost_files;
 pub mod make;
 mod migrate;
 pub mod observer;

@@ -13,9 +13,11 @@ use rusqlite::Transaction;
 use walkdir::WalkDir;
 
 use super::gc::GRACE;
+use super::lost_files::restore_lock;
 use super::publish::insert_row;
 use super::report::{Cause, Finding, Level, Reindexed};
 use super::runtime::Runtime;
+use super::skipped::explained;
 use super::staging::Scratch;
 use super::{Store, relearn};
 use crate::binding::BindingFile;
@@ -140,6 +142,9 @@ fn fill(
     index.write(op, |tx| {
         for manifest in manifests {
             relearn::derived(tx, &manifest, runtimes).map_err(sql(op))?;
+            if let Err(error) = restore_lock(layout, runtimes, &manifest) {
+                found.findings.push(finding("lock_missing", explained(&error)));
+            }
             if layout.lease(&manifest.name).exists() {
                 bring_back_env(tx, &manifest).map_err(sql(op))?;
                 found.environments += 1;

@@ -53,6 +53,8 @@ impl Store {
         let sharers = self.look_at_sharers(ask.full, &mut looked, cancel)?;
         let objects = self.damaged_objects(ask, &looked)?;
         let mut report = std::mem::take(&mut looked.report);
+        // First of all: what has lost its manifest is made again of its lock.
+        self.restore_locks(&looked.locks, &mut report)?;
         let lost = self.quarantine_objects(&objects, &mut report, cancel)?;
         for survey in &looked.surveys {
             cancel.check("repairing")?;

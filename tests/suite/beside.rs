@@ -119,6 +119,33 @@ fn a_collector_in_another_pid_namespace_leaves_what_is_being_written() {
     assert_eq!(world.listed("staging"), Vec::<String>::new());
 }
 
+#[test]
+fn verify_beside_a_collector_calls_nothing_damaged() {
+    let world = World::new();
+    for name in ["alpha", "beta", "gamma"] {
+        world.wheel(&Wheel::new(name, "1.0").file(&format!("{name}/more.py"), "more = 1\n"));
+    }
+    world.ok(["ensure", "kept", "--with", "alpha"]);
+    std::thread::scope(|scope| {
+        let changes = scope.spawn(|| {
+            for round in 0..12 {
+                let with = if round % 2 == 0 { "beta" } else { "gamma" };
+                world.ok(["ensure", "pack", "--with", with, "--with", "alpha"]);
+                world.ok(["remove", "pack", "--keep-history"]);
+                world.ok(["gc", "--idle", "0s", "--drop-retained"]);
+                world.ok(["remove", "pack"]);
+            }
+        });
+        let mut looked = 0;
+        while !changes.is_finished() || looked < 3 {
+            let verified = world.run(["verify", "--full"]);
+            assert_eq!(verified.code, 0, "{verified:#?}");
+            looked += 1;
+        }
+        changes.join().expect("changes");
+    });
+}
+
 /// A process that shows an environment by its traces alone, started under another spelling of the store's path.
 fn kept_under_another_spelling(world: &World, env: &Path, mut process: Command, what: &str) {
     let ready = world.path().join("ready");
