@@ -20,7 +20,7 @@ use crate::digest::FileDigest;
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
 use crate::fs::link::{self, LinkMode, Linked};
-use crate::fs::{canonical, durable, nofollow, read};
+use crate::fs::{canonical, durable, nofollow, read, remove};
 use crate::layout::Layout;
 
 /// An object's name and what it must look like.
@@ -49,15 +49,6 @@ pub struct Staged {
     from: Option<PathBuf>,
     /// The environment's file that is to share with the object, if another was first.
     file: Option<PathBuf>,
-}
-
-impl Staged {
-    /// Takes away what was made in `scratch` for it, if anything was.
-    pub fn discard(&self, scratch: &Path) {
-        if let Some(from) = self.from.as_ref().filter(|from| from.parent() == Some(scratch)) {
-            let _ = fs::remove_file(from);
-        }
-    }
 }
 
 impl<'a> Objects<'a> {
@@ -138,9 +129,9 @@ impl<'a> Objects<'a> {
 
     /// Puts another inode with the same bytes in an object's place.
     fn replace(&self, from: &Path, path: &Path) -> Result<()> {
-        let staging = self.layout.dir("staging").join(durable::unique("object"));
-        nofollow::hard_link(from, &staging).map_err(Error::io("link to", &staging))?;
-        nofollow::rename(&staging, path).map_err(Error::io("rename to", path))
+        let beside = beside(path);
+        nofollow::hard_link(from, &beside).map_err(Error::io("link to", &beside))?;
+        nofollow::rename(&beside, path).map_err(Error::io("rename to", path))
     }
 
     /// Puts an object into an environment. False: it is missing, or not what it was, and nothing was put there.
@@ -166,10 +157,10 @@ impl<'a> Objects<'a> {
 
     /// An object whose inode takes no more links gets a new one, durable before it has the name.
     fn roll_over(&self, path: &Path, object: &Object) -> Result<()> {
-        let staging = self.layout.dir("staging").join(durable::unique("object"));
-        link::duplicate(path, &staging, object.exec, LinkMode::Copy)?;
-        read::open(&staging)?.sync_all().map_err(Error::io("sync", &staging))?;
-        durable::rename(&staging, path)
+        let beside = beside(path);
+        link::duplicate(path, &beside, object.exec, LinkMode::Copy)?;
+        read::open(&beside)?.sync_all().map_err(Error::io("sync", &beside))?;
+        durable::rename(&beside, path)
     }
 
     /// The bytes of an object, compared with its name. None: it is missing or damaged.
@@ -183,31 +174,23 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// Every object that is not named, with the bytes that removing it frees: those of an inode whose last name it is. The caller
-    /// holds `guards/objects` exclusive.
-    pub fn unnamed(&self, named: &HashSet<FileDigest>) -> Result<Vec<(PathBuf, u64)>> {
-        let is_named = |path: &Path| {
+    /// Every object that is not named, and the directories that could not be listed. The caller holds `guards/objects` exclusive.
+    pub fn unnamed(&self, named: &HashSet<FileDigest>) -> (Vec<PathBuf>, Vec<(PathBuf, Error)>) {
+        let is_named = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            // A name that is none of ours is nobody's.
+            // A file whose name is not a digest is garbage.
             self.layout.object_of(name).is_some_and(|(digest, _)| named.contains(&digest))
         };
-        all(self.layout)?
-            .into_iter()
-            .filter(|path| !is_named(path))
-            .map(|path| Ok((path.clone(), freed_by(&path)?)))
-            .collect()
+        let (mut paths, unseen) = all(self.layout);
+        paths.retain(|path| !is_named(path));
+        (paths, unseen)
     }
 
-    /// Removes an object and returns the bytes that freed. A missing one is no error. The caller holds `guards/objects`
-    /// exclusive and knows that nothing names it.
+    /// Removes an object, or what stands where one would, and returns the bytes that freed. A missing one is no error. The caller holds
+    /// `guards/objects` exclusive and knows that nothing names it.
     pub fn remove(&self, path: &Path) -> Result<u64> {
-        if path.symlink_metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-            return Ok(0);
-        }
-        let freed = freed_by(path)?;
         reached("objects: before removing one")?;
-        nofollow::remove_file(path).map_err(Error::io("remove", path))?;
-        Ok(freed)
+        remove::remove_tree(path)
     }
 
     fn make_dir_of(&self, path: &Path) -> Result<()> {
@@ -223,23 +206,27 @@ impl<'a> Objects<'a> {
     }
 }
 
-/// The path of every object of a store, and of what stands among their directories and is none.
-pub fn all(layout: &Layout) -> Result<Vec<PathBuf>> {
-    let mut all = Vec::new();
-    let top = layout.dir("objects");
-    for dir in fs::read_dir(&top).map_err(Error::io("list", &top))? {
-        let entry = dir.map_err(Error::io("list", &top))?;
-        let dir = entry.path();
-        // I9: a link here leads to what is not ours, and is none of our names.
-        if !entry.file_type().map_err(Error::io("look at", &dir))?.is_dir() {
-            all.push(dir);
-            continue;
+/// The path of every object of a store, and of what stands among their directories and is none; and the directories that could not be listed.
+pub fn all(layout: &Layout) -> (Vec<PathBuf>, Vec<(PathBuf, Error)>) {
+    let (mut paths, mut unseen) = (Vec::new(), Vec::new());
+    let mut list = |dir: &Path| match fs::read_dir(dir).and_then(Iterator::collect::<std::io::Result<Vec<_>>>) {
+        Ok(entries) => entries,
+        // A backup may leave out what is empty.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            unseen.push((dir.to_owned(), Error::io("list", dir)(error)));
+            Vec::new()
         }
-        for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))? {
-            all.push(entry.map_err(Error::io("list", &dir))?.path());
+    };
+    for dir in list(&layout.dir("objects")) {
+        // I9: a link here leads to what is not ours, and is none of our names.
+        if dir.file_type().is_ok_and(|kind| kind.is_dir()) {
+            paths.extend(list(&dir.path()).into_iter().map(|entry| entry.path()));
+        } else {
+            paths.push(dir.path());
         }
     }
-    Ok(all)
+    (paths, unseen)
 }
 
 /// Whether a file holds the bytes of this digest. Reads all of them.
@@ -253,18 +240,13 @@ fn looks_sound(path: &Path, object: &Object) -> bool {
     fs::symlink_metadata(path).is_ok_and(|meta| canonical::looks_sealed(&meta, object.exec, object.size))
 }
 
-fn freed_by(path: &Path) -> Result<u64> {
-    use std::os::unix::fs::MetadataExt;
-    let meta = fs::symlink_metadata(path).map_err(Error::io("stat", path))?;
-    Ok(if meta.nlink() == 1 { meta.len() } else { 0 })
-}
-
 fn is_same_file(a: &Path, b: &Path) -> Result<bool> {
     let meta = |path: &Path| fs::symlink_metadata(path).map_err(Error::io("stat", path));
     Ok(crate::fs::lock::is_same_inode(&meta(a)?, &meta(b)?))
 }
 
-/// A name beside a file that no artifact has.
+/// A name beside a file that no artifact and no object has. Beside an object, where a killed process leaves it, it is garbage to the collector,
+/// which `guards/objects` keeps away until then.
 fn beside(file: &Path) -> PathBuf {
     file.with_file_name(durable::unique(".envstore"))
 }

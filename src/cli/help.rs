@@ -349,7 +349,8 @@ pub const GC: &str = "\
 Collects what nothing keeps: what interrupted builds left, what the installer keeps of artifacts that are components, the cache where \
 it is above its limit, then environments that no pack, no retained generation and no running process keeps, then components that no \
 environment holds and objects and locks that nothing names; also logs and what is in quarantine after 30 days. What is in use is never touched. Bytes are those that \
-became free. After a build it runs by itself, once a day at most, when `gc.max_size` or `gc.min_free` is passed.";
+became free. After a build it runs by itself, once a day at most, when `gc.max_size` or `gc.min_free` is passed. \
+What cannot be inspected or removed stays, is named with the reason, and keeps nothing else; that alone is no failure.";
 
 /// `gc --help`, below.
 pub const GC_AFTER: &str = "\

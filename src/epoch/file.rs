@@ -4,9 +4,9 @@
 //! memmap2 maps the file: a raw mapping makes no reference to bytes that other processes write, and every call used here is safe.
 #![allow(unsafe_code)]
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
@@ -16,7 +16,7 @@ use nix::fcntl::{FallocateFlags, OFlag};
 
 use super::{SLOTS, Slot};
 use crate::error::{Error, Result};
-use crate::fs::durable;
+use crate::fs::{durable, nofollow, temporary};
 
 /// The first bytes of the file. The last one is the version.
 const MAGIC: [u8; 16] = *b"envstore epoch\0\x01";
@@ -38,12 +38,12 @@ fn header(store_id: &str) -> [u8; INCARNATION] {
 
 /// Creates the file unless something is at its path. The file is written beside the path and linked, so that it appears whole and replaces nothing.
 pub(super) fn create(staging: &Path, path: &Path, store_id: &str) -> Result<()> {
-    let temporary = staging.join(durable::unique("write"));
-    let result = write(&temporary, store_id).and_then(|()| match fs::hard_link(&temporary, path) {
+    let (temporary, file) = temporary::create(staging, "write")?;
+    let result = write(&file, &temporary, store_id).and_then(|()| match nofollow::hard_link(&temporary, path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Error::io("create", path)(error)),
         _ => Ok(()),
     });
-    let _ = fs::remove_file(&temporary);
+    let _ = nofollow::remove_file(&temporary);
     result?;
     path.parent().map_or(Ok(()), durable::sync_dir)
 }
@@ -51,31 +51,29 @@ pub(super) fn create(staging: &Path, path: &Path, store_id: &str) -> Result<()> 
 /// Puts a new file, with a new incarnation, in the place of whatever is at the path. A regular file is overwritten by the rename. Anything else
 /// is moved to `quarantine`: envstore did not make it, and rename(2) does not put a file in the place of a directory.
 pub(super) fn replace(staging: &Path, quarantine: &Path, path: &Path, store_id: &str) -> Result<()> {
-    let temporary = staging.join(durable::unique("write"));
-    let result = write(&temporary, store_id).and_then(|()| {
+    let (temporary, file) = temporary::create(staging, "write")?;
+    let result = write(&file, &temporary, store_id).and_then(|()| {
         if path.symlink_metadata().is_ok_and(|meta| !meta.is_file()) {
             durable::rename(path, &quarantine.join(durable::unique("epoch")))?;
         }
         durable::rename(&temporary, path)
     });
     if result.is_err() {
-        let _ = fs::remove_file(&temporary);
+        let _ = nofollow::remove_file(&temporary);
     }
     result
 }
 
-fn write(path: &Path, store_id: &str) -> Result<()> {
-    let file = File::options().write(true).create_new(true).mode(0o644).open(path);
-    let mut file = file.map_err(Error::io("create", path))?;
+fn write(mut file: &File, path: &Path, store_id: &str) -> Result<()> {
     let length = i64::try_from(LENGTH).unwrap_or(i64::MAX);
-    nix::fcntl::posix_fallocate(&file, 0, length).map_err(Error::errno("allocate", path))?;
+    nix::fcntl::posix_fallocate(file, 0, length).map_err(Error::errno("allocate", path))?;
     file.write_all(&header(store_id)).map_err(Error::io("write", path))?;
     // No earlier file had this number, so nothing that was cached under an earlier file is valid under this one.
     let random = getrandom::u64().map_err(|error| Error::io("choose the incarnation of", path)(error.into()))?;
     // A rebuild of the index adds one: half of the numbers stay free above it.
     file.write_all(&(random >> 1).to_le_bytes()).map_err(Error::io("write", path))?;
     // Whatever the umask is: readers of another uid map the file too.
-    file.set_permissions(Permissions::from_mode(0o644)).map_err(Error::io("set the mode of", path))?;
+    nofollow::set_mode(file, 0o644).map_err(Error::io("set the mode of", path))?;
     file.sync_all().map_err(Error::io("sync", path))
 }
 

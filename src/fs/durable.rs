@@ -5,9 +5,11 @@
 //!
 //! For paths below a store's root: no symbolic link is followed ([`nofollow`]).
 
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use super::temporary;
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
 use crate::fs::nofollow;
@@ -15,17 +17,16 @@ use crate::fs::nofollow;
 /// Replaces or creates a file: temporary file in `staging`, fsync, rename, fsync of the directory. `staging` is on
 /// the same filesystem; readers see the old bytes or the new ones, also after a power cut.
 pub fn write(staging: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let temporary = staging.join(unique("write"));
-    let result = write_then_rename(&temporary, path, bytes, mode);
+    reached("write: before the temporary file")?;
+    let (temporary, file) = temporary::create(staging, "write")?;
+    let result = write_then_rename(file, &temporary, path, bytes, mode);
     if result.is_err() {
         let _ = nofollow::remove_file(&temporary);
     }
     result
 }
 
-fn write_then_rename(temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    reached("write: before the temporary file")?;
-    let mut file = nofollow::create_new(temporary, 0o600).map_err(Error::io("create", temporary))?;
+fn write_then_rename(mut file: File, temporary: &Path, path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     file.write_all(bytes).map_err(Error::io("write", temporary))?;
     nofollow::set_mode(&file, mode).map_err(Error::io("set the mode of", temporary))?;
     reached("write: before the sync")?;
@@ -54,13 +55,14 @@ pub fn sync_filesystem(dir: &Path) -> Result<()> {
     reached("syncfs: after")
 }
 
-/// A name nobody else uses: process, counter, time.
+/// A name that no other process uses, in whatever pid namespace or on whatever host it runs: 64 random bits.
 pub fn unique(prefix: &str) -> String {
+    use std::hash::{BuildHasher, RandomState};
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let nanos =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-    format!("{prefix}-{}-{}-{nanos:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    // Each `RandomState` has keys of its own, seeded by the kernel.
+    let random = RandomState::new().hash_one((std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
+    format!("{prefix}-{random:016x}")
 }
 
 #[cfg(test)]

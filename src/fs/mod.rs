@@ -14,3 +14,4 @@ pub mod remove;
 pub mod reserve;
 pub mod scan;
 pub mod size;
+pub mod temporary;

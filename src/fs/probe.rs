@@ -59,6 +59,12 @@ pub fn space(path: &Path) -> Result<Space> {
     })
 }
 
+/// Whether a path is on an overlay filesystem, where directories of a lower layer cannot be renamed (`EXDEV`).
+pub fn is_overlay(path: &Path) -> bool {
+    let stat = nix::sys::statfs::statfs(path);
+    stat.is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC)
+}
+
 /// Where the filesystem that holds a path is mounted, as far as device numbers tell.
 pub fn mount_point(path: &Path) -> Option<PathBuf> {
     use std::os::unix::fs::MetadataExt;

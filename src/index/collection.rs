@@ -1,14 +1,15 @@
 //! Which environments have no root, and what was noted of the past.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{Index, parsed};
-use crate::digest::{InterpreterDigest, SpecDigest};
+use crate::digest::{InterpreterDigest, LockDigest, SpecDigest};
 use crate::error::Result;
 use crate::layout::EnvName;
+use crate::pack::PackRef;
 
 /// Which earlier generations keep their environments.
 #[derive(Debug, Clone, Copy)]
@@ -149,6 +150,33 @@ pub fn unnamed_locks(db: &Connection, mut locks: HashSet<String>) -> rusqlite::R
         }
     }
     Ok(locks)
+}
+
+/// Every lock that an environment or a generation names, by its digest, with the environments that were made of it.
+pub fn named_locks(db: &Connection) -> rusqlite::Result<BTreeMap<LockDigest, Vec<EnvName>>> {
+    let mut named: BTreeMap<LockDigest, Vec<EnvName>> = BTreeMap::new();
+    let mut query = db.prepare("SELECT lock, name FROM envs WHERE state IN ('ready', 'condemned')")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        named.entry(parsed(row, "lock")?).or_default().push(parsed(row, "name")?);
+    }
+    let mut query = db.prepare("SELECT DISTINCT lock FROM bindings")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        named.entry(parsed(row, "lock")?).or_default();
+    }
+    Ok(named)
+}
+
+/// The generations that name a lock: pack and number.
+pub fn generations_of_lock(db: &Connection, lock: &LockDigest) -> rusqlite::Result<Vec<(PackRef, u64)>> {
+    db.prepare(
+        "SELECT p.ref, b.generation FROM bindings b JOIN packs p ON p.id = b.pack WHERE b.lock = ?1 ORDER BY p.ref, b.generation",
+    )?
+    .query_map([lock.to_string()], |row| {
+        Ok((super::roots::pack_ref(row)?, row.get::<_, i64>("generation")?.cast_unsigned()))
+    })?
+    .collect()
 }
 
 /// Every declaration that a pack has, or that a pack's environment answers.

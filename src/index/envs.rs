@@ -205,16 +205,18 @@ pub fn insert(tx: &Transaction<'_>, new: &NewEnv<'_>) -> rusqlite::Result<i64> {
     Ok(id)
 }
 
-/// Records what a spec became.
+/// Records what a spec became. Nothing is recorded of an environment that was deleted since it was looked up.
 pub fn set_alias(
     tx: &Transaction<'_>,
     spec: &SpecDigest,
     interpreter: &InterpreterDigest,
     env: i64,
 ) -> rusqlite::Result<()> {
-    tx.prepare_cached("INSERT OR REPLACE INTO aliases (spec, interpreter, env) VALUES (?1, ?2, ?3)")?
-        .execute(params![spec.to_string(), interpreter.to_string(), env])
-        .map(drop)
+    tx.prepare_cached(
+        "INSERT OR REPLACE INTO aliases (spec, interpreter, env) SELECT ?1, ?2, id FROM envs WHERE id = ?3",
+    )?
+    .execute(params![spec.to_string(), interpreter.to_string(), env])
+    .map(drop)
 }
 
 /// Marks an environment as used now: it goes to the end of the queue of what may be collected.
@@ -235,6 +237,24 @@ pub fn set_state(tx: &Transaction<'_>, id: i64, from: &[State], to: State) -> ru
     }
     tx.prepare_cached("UPDATE envs SET state = ?2 WHERE id = ?1")?.execute(params![id, super::word(&to)])?;
     Ok(true)
+}
+
+/// Marks an environment for the collector and says whether it is now. A corrupt one is marked by that: condemned, it might be taken back.
+pub fn condemn(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<bool> {
+    Ok(set_state(tx, id, &[State::Ready, State::Condemned], State::Condemned)?
+        || set_state(tx, id, &[State::Corrupt], State::Corrupt)?)
+}
+
+/// Makes an environment ready that is ready or condemned. False: it is neither, or another one of its key is ready (I3): that one took over
+/// what named it, and is the one to use.
+pub fn take_back(tx: &Transaction<'_>, id: i64) -> rusqlite::Result<bool> {
+    let is_replaced: bool = tx
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM envs e JOIN envs other ON other.key = e.key
+             WHERE e.id = ?1 AND other.id <> ?1 AND other.state = 'ready')",
+        )?
+        .query_row([id], |row| row.get(0))?;
+    Ok(!is_replaced && set_state(tx, id, &[State::Ready, State::Condemned], State::Ready)?)
 }
 
 /// Takes every environment of a key out of use, so that a new one can be `ready` (I3).

@@ -3,11 +3,10 @@
 //! On a full disk, and beyond a quota, the index cannot write and no directory entry can be added, so that nothing could be freed. A small file that is
 //! closed at all times goes first, and is made again once there is room.
 
-use std::fs;
-
 use super::Store;
+use super::report::Collected;
 use crate::error::{Error, Kind, Result};
-use crate::fs::{durable, probe, reserve};
+use crate::fs::{durable, nofollow, probe, reserve};
 use crate::layout::Layout;
 
 /// Its size, bytes: what a collection writes to the index before anything is freed.
@@ -25,11 +24,14 @@ pub(super) fn make(layout: &Layout) -> Result<()> {
 
 impl Store {
     /// Gives the room up if there is no other.
-    pub(super) fn open_ballast(&self, is_rehearsal: bool) -> Result<()> {
-        if is_rehearsal || !self.is_short()? {
-            return Ok(());
+    pub(super) fn open_ballast(&self, is_rehearsal: bool, done: &mut Collected) -> Result<()> {
+        if !is_rehearsal
+            && self.is_short()?
+            && let Err(error) = self.release_ballast()
+        {
+            done.skip(&self.0.layout.ballast(), &error);
         }
-        self.release_ballast().map(drop)
+        Ok(())
     }
 
     /// Does something small that must work on a full disk, too: where there is no room for it, the ballast is given up and it is done again.
@@ -52,7 +54,7 @@ impl Store {
         }
         let attempt = self.0.layout.dir("staging").join(durable::unique("room"));
         match reserve::reserve(&attempt, 4 * BYTES) {
-            Ok(()) => fs::remove_file(&attempt).map_err(Error::io("remove", &attempt)).map(|()| false),
+            Ok(()) => nofollow::remove_file(&attempt).map_err(Error::io("remove", &attempt)).map(|()| false),
             Err(error) => Ok(error.kind() == Kind::NoSpace),
         }
     }
@@ -60,7 +62,7 @@ impl Store {
     /// Removes the ballast, and waits until the filesystem has its room. False: there was none.
     fn release_ballast(&self) -> Result<bool> {
         let path = self.0.layout.ballast();
-        match fs::remove_file(&path) {
+        match nofollow::remove_file(&path) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(Error::io("remove", &path)(error)),

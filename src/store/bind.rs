@@ -7,7 +7,7 @@ use super::{Store, behind};
 use crate::binding::{BindingFile, GenerationRecord, VERSION};
 use crate::digest::SpecDigest;
 use crate::error::{Error, Result};
-use crate::index::{Bound, EnvRow, NewBinding, PackRow, State, bindings, collection, envs, events, failures, sql};
+use crate::index::{Bound, EnvRow, NewBinding, PackRow, bindings, collection, envs, events, failures, sql};
 use crate::pack::PackRef;
 use crate::spec::Spec;
 
@@ -23,7 +23,7 @@ pub(super) struct Binding<'a> {
 
 impl Store {
     /// Binds a pack to an environment the caller leases. Nothing is written when it is bound to it already and answers
-    /// the same declaration. None: the environment was swept meanwhile.
+    /// the same declaration. None: the environment was swept meanwhile, or made again: the caller looks again which one there is.
     pub(super) fn bind(&self, new: Binding<'_>) -> Result<Option<Bound>> {
         let now = self.0.clock.now();
         let answers = new.spec.digest();
@@ -32,7 +32,7 @@ impl Store {
         let bound = self.0.index.write(op, |tx| {
             let failed = || sql(op);
             // A condemned environment is taken back by whoever wants it.
-            if !envs::set_state(tx, new.env.id, &[State::Ready, State::Condemned], State::Ready).map_err(failed())? {
+            if !envs::take_back(tx, new.env.id).map_err(failed())? {
                 return Ok(None);
             }
             let before = bindings::resolve(tx, new.pack).map_err(failed())?;

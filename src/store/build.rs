@@ -16,6 +16,7 @@ use super::learn;
 use super::publish::Unpublished;
 use super::report::Outcome;
 use super::runtime::{DerivedFile, DerivedFiles, Installed, Job, Runtime, Skeleton};
+use super::staging::Scratch;
 use super::workshop::Workshop;
 use crate::cancel::Cancel;
 use crate::digest::{DerivedKey, EnvKey};
@@ -211,7 +212,7 @@ impl Store {
         if let Some(mode) = self.0.link_mode.get() {
             return Ok(*mode);
         }
-        let best = link::best(&self.0.layout.dir("staging"))?;
+        let best = link::best(&Scratch::new(&self.0.layout, "probe")?.dir)?;
         let mode = match wanted {
             None => best,
             Some(LinkMode::Reflink) if best != LinkMode::Reflink => {

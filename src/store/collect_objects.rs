@@ -11,17 +11,18 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Store;
-use super::gc::children;
 use super::report::Collected;
 use crate::cancel::Cancel;
 use crate::component::Component;
 use crate::digest::FileDigest;
 use crate::error::{Error, Result};
+use crate::fs::link::LinkMode;
 use crate::fs::lock::Mode;
 use crate::fs::remove;
 use crate::guard::Guard;
 use crate::index::components::Unheld;
 use crate::index::{Candidate, collection, components, sql};
+use crate::objects::Objects;
 
 /// How long builders may keep a collector waiting.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,7 +39,15 @@ impl Store {
         cancel: &Cancel,
         done: &mut Collected,
     ) -> Result<()> {
-        let Some(_guard) = self.objects_alone_within(patience, cancel)? else { return Ok(()) };
+        let _guard = match self.objects_alone_within(patience, cancel) {
+            Ok(Some(guard)) => guard,
+            Ok(None) => return Ok(()),
+            Err(error) if error.is_cancelled() => return Err(error),
+            Err(error) => {
+                done.skip(&self.0.layout.guard_objects(), &error);
+                return Ok(());
+            }
+        };
         let limit = self.0.settings.gc.components_max_size;
         let index = &self.0.index;
         let named = if is_rehearsal {
@@ -59,37 +68,45 @@ impl Store {
                 Ok(named)
             })?
         };
-        let objects = self.objects()?;
-        for (path, freed) in objects.unnamed(&named)? {
+        let objects = self.objects_without_links();
+        let (unnamed, unseen) = objects.unnamed(&named);
+        for (path, error) in unseen {
+            done.skip(&path, &error);
+        }
+        for path in unnamed {
             cancel.check("collecting")?;
             // While the environments of a rehearsal stand, their links hide what their deletion frees.
-            let size = if is_rehearsal { path.metadata().map_or(freed, |meta| meta.len()) } else { freed };
-            if !is_rehearsal {
-                objects.remove(&path)?;
-            }
-            done.freed_by_kind.objects += size;
+            let freed = if is_rehearsal {
+                Ok(path.symlink_metadata().map_or(0, |meta| meta.len()))
+            } else {
+                objects.remove(&path)
+            };
+            done.freed_by_kind.objects += done.freed(&path, freed);
         }
-        done.freed_by_kind.locks += self.collect_locks(is_rehearsal)?;
+        done.freed_by_kind.locks += self.collect_locks(is_rehearsal, done)?;
         Ok(())
     }
 
     /// Removes the locks that no generation and no environment names. The caller holds `guards/objects` exclusive: a build
     /// holds it from before its lock is written until its row names it.
-    fn collect_locks(&self, is_rehearsal: bool) -> Result<u64> {
+    fn collect_locks(&self, is_rehearsal: bool, done: &mut Collected) -> Result<u64> {
         let digest = |path: &Path| path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
-        let paths = children(&self.0.layout.dir("locks"))?;
+        let paths = done.children(&self.0.layout.dir("locks"));
         let named = || paths.iter().map(|path| digest(path)).collect();
         let unnamed = self.0.index.read("list locks", |db| collection::unnamed_locks(db, named()))?;
         let mut freed = 0;
         for path in paths.into_iter().filter(|path| unnamed.contains(&digest(path))) {
-            freed +=
-                if is_rehearsal { path.metadata().map_or(0, |meta| meta.len()) } else { remove::remove_tree(&path)? };
+            freed += if is_rehearsal {
+                path.symlink_metadata().map_or(0, |meta| meta.len())
+            } else {
+                done.freed(&path, remove::remove_tree(&path))
+            };
         }
         Ok(freed)
     }
 
     /// Removes what only an environment that is gone held. Returns the bytes that freed.
-    pub(super) fn collect_objects_of(&self, held: &[i64]) -> Result<u64> {
+    pub(super) fn collect_objects_of(&self, held: &[i64], done: &mut Collected) -> Result<u64> {
         let Some(_guard) = self.objects_alone(&Cancel::new())? else { return Ok(0) };
         let op = "drop components";
         let (dropped, named): (Vec<Component>, HashSet<FileDigest>) = self.0.index.write(op, |tx| {
@@ -98,14 +115,19 @@ impl Store {
             components::forget_derived(tx, &named).map_err(sql(op))?;
             Ok((dropped, named))
         })?;
-        let locks = self.collect_locks(false)?;
-        let objects = self.objects()?;
+        let locks = self.collect_locks(false, done)?;
+        let objects = self.objects_without_links();
         let files = dropped.iter().flat_map(|component| &component.files);
         let unnamed: HashSet<_> =
             files.filter(|file| !named.contains(&file.digest)).map(|file| (file.digest, file.exec)).collect();
-        let freed: Result<u64> =
-            unnamed.into_iter().map(|(digest, exec)| objects.remove(&self.0.layout.object(&digest, exec))).sum();
-        Ok(freed? + locks)
+        let paths = unnamed.into_iter().map(|(digest, exec)| self.0.layout.object(&digest, exec));
+        let freed: u64 = paths.map(|path| done.freed(&path, objects.remove(&path))).sum();
+        Ok(freed + locks)
+    }
+
+    /// The objects where none is put anywhere: to find out how that is done would need room in `staging/`.
+    fn objects_without_links(&self) -> Objects<'_> {
+        Objects::new(&self.0.layout, LinkMode::Copy)
     }
 
     /// The guard that keeps everybody else from linking objects. None: builders did not let go in time; the next run

@@ -20,7 +20,7 @@ use super::Store;
 use super::build::Order;
 use crate::error::{Error, Result};
 use crate::fs::lock::{self, Mode};
-use crate::fs::{durable, remove};
+use crate::fs::{durable, probe, remove};
 use crate::guard::Guard;
 
 /// How the names of marks begin.
@@ -86,7 +86,13 @@ impl Store {
             let entry = entry.map_err(Error::io("list", &cache))?;
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 let trash = layout.dir("trash").join(durable::unique("cache"));
-                fs::rename(entry.path(), &trash).map_err(Error::io("move to trash", entry.path()))?;
+                match fs::rename(entry.path(), &trash) {
+                    // A directory of an overlay's lower layer cannot be renamed.
+                    Err(error) if error.kind() == ErrorKind::CrossesDevices && probe::is_overlay(&cache) => {
+                        remove::remove_tree(&entry.path()).map(drop)?
+                    }
+                    moved => moved.map_err(Error::io("move to trash", entry.path()))?,
+                }
             }
         }
         // Gone for good before the marks are: a power cut between leaves it doubtful.

@@ -301,7 +301,7 @@ impl Store {
             }
             self.0.observed.tell(|observer| observer.build_phase(request.pack, what));
         };
-        let order = Order {
+        let mut order = Order {
             runtime,
             spec: &request.spec,
             interpreter: &interpreter,
@@ -324,8 +324,12 @@ impl Store {
                 env: &made.env,
                 cause: if request.ask.upgrade { Cause::Upgrade } else { Cause::Ensure },
             };
-            // None: swept between the look and the bind; make it again.
-            if let Some(bound) = self.bind(binding)? {
+            // None: swept between the look and the bind, or made again by another process: then that one's will do.
+            let bound = self.bind(binding)?;
+            if bound.is_none() {
+                order.anew = None;
+            }
+            if let Some(bound) = bound {
                 let moved =
                     |b: &Bound| b.cause != Cause::Rollback && b.env.interpreter.digest() != interpreter.digest();
                 if kept.is_some() && before.is_some_and(moved) {

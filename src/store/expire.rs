@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::Store;
-use super::gc::children;
 use super::report::Collected;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::fs::lock::Mode;
 use crate::fs::{remove, size};
 use crate::guard::Guard;
@@ -25,45 +24,53 @@ const GUARDS_FOR: Duration = DAY;
 
 impl Store {
     /// Removes what is past its age. The caller believes the clock.
-    pub(super) fn expire(&self, is_rehearsal: bool, done: &mut Collected) -> Result<()> {
+    pub(super) fn expire(&self, is_rehearsal: bool, done: &mut Collected) {
         let free = |path: &Path| if is_rehearsal { Ok(size::own_bytes(path)) } else { remove::remove_tree(path) };
-        for (path, age) in self.aged("quarantine")? {
+        for (path, age) in self.aged("quarantine", done) {
             if age >= QUARANTINE_FOR {
-                done.freed_by_kind.quarantine += free(&path)?;
+                done.freed_by_kind.quarantine += done.freed(&path, free(&path));
             }
         }
-        let mut logs = self.aged("logs")?;
+        let mut logs = self.aged("logs", done);
         logs.sort_by_key(|(_, age)| *age);
         for (at, (path, age)) in logs.iter().enumerate() {
             if at >= LOGS || *age >= LOGS_FOR {
-                done.freed_by_kind.logs += free(path)?;
+                done.freed_by_kind.logs += done.freed(path, free(path));
             }
         }
         let is_of_one = |path: &PathBuf| {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             ["env-", "spec-"].iter().any(|prefix| name.starts_with(prefix))
         };
-        for (path, age) in self.aged("guards")? {
-            if age < GUARDS_FOR || !is_of_one(&path) {
-                continue;
-            }
-            // Held while its name goes: whoever waits for it compares and takes a new one.
-            if let Some(_guard) = Guard::try_take(&path, Mode::Exclusive)? {
-                done.freed_by_kind.guards += free(&path)?;
+        // Held while its name goes: a process that waits for it compares and takes a new one.
+        let free_guard = |path: &Path| match Guard::try_take(path, Mode::Exclusive)? {
+            Some(_guard) => free(path),
+            None => Ok(0),
+        };
+        for (path, age) in self.aged("guards", done) {
+            if age >= GUARDS_FOR && is_of_one(&path) {
+                done.freed_by_kind.guards += done.freed(&path, free_guard(&path));
             }
         }
-        Ok(())
     }
 
-    /// What stands in a directory, each with how long ago it was written. The future is now.
-    fn aged(&self, dir: &str) -> Result<Vec<(PathBuf, Duration)>> {
+    /// The entries of a directory, each with how long ago it was written. A modification time in the future counts as age zero.
+    fn aged(&self, dir: &str, done: &mut Collected) -> Vec<(PathBuf, Duration)> {
         let now = self.0.clock.now();
+        let paths = done.children(&self.0.layout.dir(dir));
         let age = |path: PathBuf| {
-            let meta = fs::symlink_metadata(&path).map_err(Error::io("stat", &path))?;
-            let written = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            let written = Timestamp::try_from(written).unwrap_or(Timestamp::MIN);
-            Ok((path, Duration::try_from(now.duration_since(written)).unwrap_or_default()))
+            let written = fs::symlink_metadata(&path).and_then(|meta| meta.modified());
+            match written.map_err(Error::io("stat", &path)) {
+                Ok(written) => {
+                    let written = Timestamp::try_from(written).unwrap_or(Timestamp::MIN);
+                    Some((path, Duration::try_from(now.duration_since(written)).unwrap_or_default()))
+                }
+                Err(error) => {
+                    done.skip(&path, &error);
+                    None
+                }
+            }
         };
-        children(&self.0.layout.dir(dir))?.into_iter().map(age).collect()
+        paths.into_iter().filter_map(age).collect()
     }
 }

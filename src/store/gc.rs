@@ -1,11 +1,13 @@
 //! `gc`: what no root keeps is condemned, then swept; what dead processes left is cleared away.
 //!
 //! Roots are rows (bindings, retained generations, pins) and leases; nothing is counted, so nothing leaks (P6).
-//! Any error while looking keeps what it was about (I8).
+//! An item that cannot be inspected or removed is kept, named in the report with the reason, and the rest is collected (I8): only the
+//! index, and what all of it needs, can make a collection fail.
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::publish::insert_row;
 use super::report::{Collected, Kept};
 use super::sweep::Swept;
-use super::{Store, in_use};
+use super::{Store, identity, in_use};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
@@ -67,23 +69,36 @@ impl Store {
 
     fn collect_alone(&self, ask: &Gc, patience: Duration, cancel: &Cancel) -> Result<Collected> {
         self.require_owner("collect")?;
+        let mut done = Collected::default();
         // On a full disk first of all: even a guard may need room.
-        self.open_ballast(ask.dry_run)?;
+        self.open_ballast(ask.dry_run, &mut done)?;
         let Some(_guard) = Guard::try_take(&self.0.layout.guard_gc(), Mode::Exclusive)? else {
             return Ok(Collected { already_running: true, ..Collected::default() });
         };
         if let Some(reason) = self.behind()?.reason() {
             tracing::warn!(%reason, "nothing is collected");
-            let target_reached = self.missing_bytes(ask)? == 0;
-            return Ok(Collected { refused: Some(reason), target_reached, ..Collected::default() });
+            done.target_reached = self.missing_bytes(ask)? == 0;
+            done.refused = Some(reason);
+            return Ok(done);
         }
         if ask.end_grace && !ask.dry_run {
             self.end_grace()?;
         }
-        let mut done = Collected { mark_only: self.has_clock_jumped()?, ..Collected::default() };
+        done.mark_only = self.has_clock_jumped()?;
+        if let Some(grace) = self.grace()?.filter(|_| !ask.end_grace) {
+            done.collect_after = Some(grace.until);
+            done.grace_reason = Some(grace.reason);
+        }
+        if !in_use::can_look() {
+            let told = "`/proc` is not mounted here: a process that closed its lease is not seen, so only leases keep environments";
+            done.warnings.push(told.into());
+        }
         if !ask.dry_run {
             // Before anything counts as garbage: what a killed process left behind.
-            self.follow_links(None)?;
+            if let Err(error) = self.follow_links(None) {
+                // A link that was not pointed anew keeps what it leads to.
+                done.skip(&self.0.layout.guard_links(), &error);
+            }
             self.clear_leavings(&mut done)?;
         }
         let is_wanted = || Ok::<_, Error>(!has_target(ask) || self.missing_bytes(ask)? > 0);
@@ -91,7 +106,7 @@ impl Store {
             self.trim_cache(self.cache_limit(ask)?, ask.dry_run, cancel, &mut done)?;
         }
         if !done.mark_only {
-            self.expire(ask.dry_run, &mut done)?;
+            self.expire(ask.dry_run, &mut done);
         }
         self.collect_environments(ask, patience, cancel, &mut done)?;
         let freed = &done.freed_by_kind;
@@ -116,15 +131,19 @@ impl Store {
         Ok(done)
     }
 
-    /// Environments, then what only they held; round by round until the target is met, for nobody knows beforehand what an environment
+    /// Environments, then what only they held; round by round until the target is met, because it is not known beforehand what an environment
     /// shares.
     fn collect_environments(&self, ask: &Gc, patience: Duration, cancel: &Cancel, done: &mut Collected) -> Result<()> {
+        // An environment that could not be swept is tried once, and its bytes do not count towards the target again: else those used
+        // longest ago, if a process uses them or they cannot be moved, would keep all others.
+        let mut tried: HashSet<i64> = HashSet::new();
+        let mut stuck = Kept::default();
         loop {
-            let (mut kept, before) = (Kept::default(), done.swept);
-            let plan = self.condemn(ask, done.mark_only, &mut kept)?;
+            let mut kept = stuck.clone();
             kept.components = done.kept.components;
+            let plan = self.condemn(ask, &tried, &mut kept, done)?;
             done.kept = kept;
-            done.condemned = before + plan.len() as u64;
+            done.condemned = (tried.len() + plan.len()) as u64;
             if done.mark_only {
                 return Ok(());
             }
@@ -136,15 +155,18 @@ impl Store {
                 };
                 done.freed_by_kind.environments = parallel::map(&plan, own)?.iter().sum();
             } else {
-                self.sweep_all(&plan, cancel, done)?;
+                self.sweep_all(&plan, &mut stuck, cancel, done)?;
+                done.kept.leased = stuck.leased;
+                done.kept.lower_layer = stuck.lower_layer;
+                tried.extend(plan.iter().map(|env| env.id));
             }
-            if (ask.end_grace || !self.is_in_grace()?) && (!has_target(ask) || self.missing_bytes(ask)? > 0) {
+            if done.collect_after.is_none() && (!has_target(ask) || self.missing_bytes(ask)? > 0) {
                 // Short of room even young components go: what they are made of can be fetched again.
                 let unused_since =
                     if has_target(ask) { Timestamp::MAX } else { ago(self.0.clock.now(), self.idle(ask)) };
                 self.collect_objects(unused_since, &plan, ask.dry_run, patience, cancel, done)?;
             }
-            let is_over = ask.dry_run || !has_target(ask) || done.swept == before;
+            let is_over = ask.dry_run || !has_target(ask) || plan.is_empty();
             if is_over || self.missing_bytes(ask)? == 0 {
                 return Ok(());
             }
@@ -163,7 +185,8 @@ impl Store {
 
     /// The first step: what has no root and was idle long enough, least recently used first, until the target is met. One
     /// transaction looks and marks (I4); a dry run rolls it back.
-    fn condemn(&self, ask: &Gc, mark_only: bool, kept: &mut Kept) -> Result<Vec<Candidate>> {
+    fn condemn(&self, ask: &Gc, tried: &HashSet<i64>, kept: &mut Kept, done: &mut Collected) -> Result<Vec<Candidate>> {
+        let mark_only = done.mark_only;
         let settings = &self.0.settings.gc;
         let now = self.0.clock.now();
         let idle = self.idle(ask);
@@ -171,15 +194,18 @@ impl Store {
             generations: if ask.drop_retained { 0 } else { settings.retain_generations },
             since: ago(now, settings.retain_for),
         };
-        let grace = !ask.end_grace && self.is_in_grace()?;
+        let grace = done.collect_after.is_some();
         let mut wanted = if has_target(ask) { self.missing_bytes(ask)? } else { u64::MAX };
         let op = "condemn environments";
         let look = |tx: &rusqlite::Transaction<'_>| {
             // With a clock that jumped nothing counts as over.
             if !mark_only {
                 for name in roots::expire_pins(tx, now).map_err(sql(op))? {
-                    if !ask.dry_run {
-                        PinFile::remove(&self.0.layout, &name)?;
+                    // Its time is over also where its file says so.
+                    if !ask.dry_run
+                        && let Err(error) = PinFile::remove(&self.0.layout, &name)
+                    {
+                        done.skip(&self.0.layout.pin(&name), &error);
                     }
                 }
             }
@@ -196,13 +222,16 @@ impl Store {
                     kept.pinned += 1;
                 } else if env.retained {
                     kept.retained += 1;
-                } else if grace || idle_for < idle {
+                } else if tried.contains(&env.id) {
+                    // Counted when it was tried.
+                } else if idle_for < idle {
                     kept.young += 1;
+                } else if grace {
+                    kept.grace += 1;
                 } else if wanted > 0 {
                     wanted = wanted.saturating_sub(env.bytes);
                     if !ask.dry_run {
-                        let from = [State::Ready, State::Corrupt];
-                        envs::set_state(tx, env.id, &from, State::Condemned).map_err(sql(op))?;
+                        envs::condemn(tx, env.id).map_err(sql(op))?;
                     }
                     plan.push(env);
                 }
@@ -216,32 +245,28 @@ impl Store {
         ask.idle.unwrap_or(self.0.settings.gc.idle)
     }
 
-    /// Whether the index was rebuilt a short while ago, so that nothing counts as garbage yet (I10).
-    fn is_in_grace(&self) -> Result<bool> {
-        self.grace().map(|grace| grace.is_some())
-    }
-
     /// The second step, one environment after the other.
-    fn sweep_all(&self, plan: &[Candidate], cancel: &Cancel, done: &mut Collected) -> Result<()> {
+    fn sweep_all(&self, plan: &[Candidate], stuck: &mut Kept, cancel: &Cancel, done: &mut Collected) -> Result<()> {
         self.let_go_of_changed();
         let in_use = in_use::scan(&self.0.layout);
         for env in plan {
             cancel.check("collecting")?;
             if in_use.by_name.contains_key(env.name.as_str()) {
-                done.kept.leased += 1;
+                stuck.leased += 1;
                 continue;
             }
             let Some(row) = self.0.index.read("look up an environment", |db| envs::by_id(db, env.id))? else {
                 continue;
             };
-            match self.sweep(&row) {
+            match self.sweep(&row, done) {
                 Ok(Swept::Gone(freed)) => {
                     done.swept += 1;
                     done.freed_by_kind.environments += freed;
                 }
-                Ok(Swept::Leased) => done.kept.leased += 1,
+                Ok(Swept::Leased) => stuck.leased += 1,
+                Ok(Swept::Immovable) => stuck.lower_layer += 1,
                 Ok(Swept::Referenced) => {}
-                Err(error) => tracing::warn!(%error, env = %env.name, "an environment is kept"),
+                Err(error) => done.skip(&self.0.layout.env(&env.name), &error),
             }
         }
         Ok(())
@@ -268,69 +293,70 @@ impl Store {
         let layout = &self.0.layout;
         for env in self.0.index.read("list environments", envs::all)? {
             if env.state == State::Deleting {
-                done.freed_by_kind.environments += self.delete(&env)?;
+                match self.delete(&env, done) {
+                    Ok(Swept::Gone(freed)) => done.freed_by_kind.environments += freed,
+                    // It is tried, and counted, with the others.
+                    Ok(_) => {}
+                    Err(error) => done.skip(&layout.env(&env.name), &error),
+                }
             }
         }
-        for path in children(&layout.dir("trash"))? {
-            done.freed_by_kind.trash += remove::remove_tree(&path)?;
-        }
-        for path in children(&layout.dir("staging"))? {
-            if is_abandoned(&path)? {
-                done.freed_by_kind.staging += remove::remove_tree(&path)?;
-            }
-        }
+        self.empty_trash(done);
+        self.clear_staging(done);
         self.clear_orphans(done)
     }
 
     /// Directories under `envs/` that the index does not know: one with a manifest is adopted, one without, whose
     /// builder is dead, goes.
     fn clear_orphans(&self, done: &mut Collected) -> Result<()> {
-        let layout = &self.0.layout;
         let known: HashSet<String> = self.0.index.read("list environments", collection::known_names)?;
-        for path in children(&layout.dir("envs"))? {
-            let Some(name) =
-                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<EnvName>().ok())
-            else {
-                continue;
-            };
-            if known.contains(name.as_str()) {
-                continue;
+        for path in done.children(&self.0.layout.dir("envs")) {
+            let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<EnvName>().ok());
+            if let Some(name) = name.filter(|name| !known.contains(name.as_str())) {
+                let freed = self.clear_orphan(&name, &path);
+                done.freed_by_kind.staging += done.freed(&path, freed);
             }
-            // The guard of its key says whether a builder is at work on it.
-            let Some(_guard) = Guard::try_take(&layout.guard_env(name.stem()), Mode::Exclusive)? else { continue };
-            let op = "adopt an environment";
-            if self.0.index.read("look up an environment", |db| envs::by_name(db, &name))?.is_some() {
-                continue;
-            }
-            let manifest_path = layout.manifest(&name);
-            if manifest_path.exists() {
-                // I8: one that cannot be read keeps its environment.
-                let Ok(manifest) = Manifest::read(&manifest_path) else { continue };
-                // Only where nothing answers for its key: what packs are bound to must not move by itself (P14).
-                let adopted = self.0.index.write(op, |tx| {
-                    if envs::by_key(tx, &manifest.key).map_err(sql(op))?.is_some() {
-                        return Ok(false);
-                    }
-                    let id = insert_row(tx, &manifest).map_err(sql(op))?;
-                    envs::take_over(tx, &manifest.key, id).map_err(sql(op))?;
-                    Ok(true)
-                })?;
-                if adopted {
-                    continue;
-                }
-            }
-            // An orphaned installer still holds a lease.
-            if Lease::try_exclusive(&layout.lease(&name))?.is_none() && layout.lease(&name).exists() {
-                continue;
-            }
-            // The manifest first: without one the rest counts for nothing.
-            done.freed_by_kind.staging += remove::remove_tree(&manifest_path)?;
-            let trash = layout.dir("trash").join(durable::unique(name.as_str()));
-            fs::rename(&path, &trash).map_err(Error::io("move to trash", &path))?;
-            durable::sync_dir(&layout.dir("envs"))?;
-            done.freed_by_kind.staging += remove::remove_tree(&trash)?;
         }
         Ok(())
+    }
+
+    fn clear_orphan(&self, name: &EnvName, path: &Path) -> Result<u64> {
+        let layout = &self.0.layout;
+        // The guard of its key says whether a builder is at work on it.
+        let Some(_guard) = Guard::try_take(&layout.guard_env(name.stem()), Mode::Exclusive)? else { return Ok(0) };
+        if self.0.index.read("look up an environment", |db| envs::by_name(db, name))?.is_some() {
+            return Ok(0);
+        }
+        let manifest_path = layout.manifest(name);
+        if manifest_path.exists() {
+            // I8: one that cannot be read keeps its environment.
+            let manifest = Manifest::read(&manifest_path)?;
+            if !self.is_moved() && identity::names_elsewhere(layout, name) {
+                let reason = "it was made for another path, so no pack can use it".into();
+                return Err(Error::Corrupt { path: path.to_owned(), reason });
+            }
+            let op = "adopt an environment";
+            // Only where nothing answers for its key: what packs are bound to must not move by itself (P14).
+            let adopted = self.0.index.write(op, |tx| {
+                if envs::by_key(tx, &manifest.key).map_err(sql(op))?.is_some() {
+                    return Ok(false);
+                }
+                let id = insert_row(tx, &manifest).map_err(sql(op))?;
+                envs::take_over(tx, &manifest.key, id).map_err(sql(op))?;
+                Ok(true)
+            })?;
+            if adopted {
+                return Ok(0);
+            }
+        }
+        // An orphaned installer still holds a lease.
+        if Lease::try_exclusive(&layout.lease(name))?.is_none() && layout.lease(name).exists() {
+            return Ok(0);
+        }
+        // The manifest first: without one the rest counts for nothing.
+        let freed = remove::remove_tree(&manifest_path)?;
+        let trash = layout.dir("trash").join(durable::unique(name.as_str()));
+        Ok(freed + remove::remove_through(&trash, path)?)
     }
 }
 
@@ -342,50 +368,12 @@ fn ago(now: Timestamp, span: Duration) -> Timestamp {
     SignedDuration::try_from(span).ok().and_then(|span| now.checked_sub(span).ok()).unwrap_or(Timestamp::MIN)
 }
 
-pub(super) fn children(dir: &Path) -> Result<Vec<std::path::PathBuf>> {
-    let listed = fs::read_dir(dir).map_err(Error::io("list", dir))?;
+/// What a directory holds. One that is missing holds nothing: a backup may leave out what is empty.
+pub(super) fn children(dir: &Path) -> Result<Vec<PathBuf>> {
+    let listed = match fs::read_dir(dir) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::io("list", dir)(error)),
+    };
     listed.map(|entry| entry.map(|entry| entry.path()).map_err(Error::io("list", dir))).collect()
-}
-
-/// A staging entry whose process is dead. Names are `<what>-<pid>-…`; a process id that lives again keeps a few bytes until the next run. Of one that is
-/// dead here, perhaps in another namespace of processes, a build's directory has a guard that decides. A living one is not asked for it: between its making a
-/// guard and taking it, it has none.
-fn is_abandoned(path: &Path) -> Result<bool> {
-    let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.split('-').nth(1));
-    if pid.is_some_and(|pid| Path::new("/proc").join(pid).exists()) {
-        return Ok(false);
-    }
-    let guard = path.join("guard");
-    if !guard.exists() {
-        return Ok(true);
-    }
-    match Guard::try_take(&guard, Mode::Exclusive) {
-        Ok(taken) => Ok(taken.is_some()),
-        // Its owner cleared it away meanwhile.
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_living_process_makes_is_not_taken_away() {
-        let top = tempfile::tempdir().expect("a directory");
-        let entry = |pid: u32| {
-            let path = top.path().join(format!("build-{pid}-0-x"));
-            fs::create_dir(&path).expect("a directory");
-            path
-        };
-        let (ours, dead) = (entry(std::process::id()), entry(u32::MAX));
-        assert!(!is_abandoned(&ours).expect("looks") && is_abandoned(&dead).expect("looks"));
-        for path in [&ours, &dead] {
-            fs::write(path.join("guard"), "").expect("a guard that nobody holds yet");
-        }
-        assert!(!is_abandoned(&ours).expect("looks") && is_abandoned(&dead).expect("looks"));
-        let held = Guard::try_take(&dead.join("guard"), Mode::Exclusive).expect("takes");
-        assert!(held.is_some() && !is_abandoned(&dead).expect("looks"));
-    }
 }

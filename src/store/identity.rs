@@ -27,6 +27,15 @@ use crate::store_file::StoreFile;
 /// No `bin/activate` is bigger.
 const ACTIVATE_LIMIT: u64 = 1 << 20;
 
+/// Whether `store.json` says that the store is at its place.
+///
+/// # Errors
+/// Those of [`StoreFile::read`].
+pub(super) fn is_home(layout: &Layout) -> Result<bool> {
+    let store = StoreFile::read(layout)?;
+    Ok(store.is_some_and(|store| matches!(place(layout, &store), Place::Home { is_recorded: true })))
+}
+
 /// How the path of a root and the path that its environments name relate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
@@ -137,6 +146,11 @@ pub(super) fn named_by(layout: &Layout, name: &EnvName) -> Option<PathBuf> {
     Some(PathBuf::from(quoted.replace(r"'\''", "'")))
 }
 
+/// Whether an environment names another root than this one.
+pub(super) fn names_elsewhere(layout: &Layout, name: &EnvName) -> bool {
+    named_by(layout, name).is_some_and(|named| named != layout.root())
+}
+
 /// The environments' directories, in no order.
 fn environments(layout: &Layout) -> impl Iterator<Item = EnvName> {
     let listed = fs::read_dir(layout.dir("envs")).into_iter().flatten().flatten();
@@ -188,8 +202,7 @@ impl Store {
 
     fn write_root(&self) -> Result<()> {
         let layout = &self.0.layout;
-        let is_home = |name: EnvName| named_by(layout, &name).is_none_or(|named| named == layout.root());
-        if !environments(layout).all(is_home) {
+        if environments(layout).any(|name| names_elsewhere(layout, &name)) {
             return Ok(());
         }
         let _index = super::reindex::exclusive(layout)?;

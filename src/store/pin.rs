@@ -23,16 +23,20 @@ impl Store {
         let now = self.0.clock.now();
         let op = "pin an environment";
         let key = env.key.to_string();
-        self.0.index.write(op, |tx| {
-            // A condemned environment is taken back by whoever wants it.
-            if !envs::set_state(tx, env.id, &[State::Ready, State::Condemned], State::Ready).map_err(sql(op))? {
-                return Err(Error::NoEnv(format!("env:{key}")));
-            }
+        let env = self.0.index.write(op, |tx| {
+            // A condemned environment is taken back. If it was made again meanwhile, the new one is pinned.
+            let env = if envs::take_back(tx, env.id).map_err(sql(op))? {
+                env
+            } else {
+                let other = envs::by_key(tx, &env.key).map_err(sql(op))?.filter(|other| other.state == State::Ready);
+                other.ok_or_else(|| Error::NoEnv(format!("env:{key}")))?
+            };
             let pin = PinRoot { name: name.as_str().into(), at: now, until };
             roots::set_pin(tx, env.id, &pin).map_err(sql(op))?;
             events::event(tx, now, "pinned", None, Some(name.as_str()), (None, Some(&key))).map_err(sql(op))?;
             // Before the commit: an index that is lost afterwards finds it.
-            PinFile { version: VERSION, name: pin.name, key: env.key, at: now, until }.write(&self.0.layout)
+            PinFile { version: VERSION, name: pin.name, key: env.key, at: now, until }.write(&self.0.layout)?;
+            Ok(env)
         })?;
         Ok(Pinned { name: name.as_str().into(), env: env.key, path: self.0.layout.env(&env.name), until })
     }

@@ -28,8 +28,9 @@ impl Store {
     pub(super) fn write_down(&self, manifest: &Manifest, lock_text: &str) -> Result<()> {
         let layout = &self.0.layout;
         let staging = layout.dir("staging");
+        // One that was damaged is replaced: nothing keeps a lock open.
         let lock_path = layout.lock(&manifest.lock_digest);
-        if !lock_path.exists() {
+        if !fs::read(&lock_path).is_ok_and(|text| text == lock_text.as_bytes()) {
             durable::write(&staging, &lock_path, lock_text.as_bytes(), 0o444)?;
         }
         let path = layout.manifest(&manifest.name);

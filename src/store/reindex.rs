@@ -20,11 +20,13 @@ use rusqlite::Transaction;
 
 use super::behind;
 use super::bind::binding_file;
+use super::lost_files::restore_lock;
 use super::on_disk::{self, Files};
 use super::publish::insert_row;
 use super::report::{Cause, Finding, Level, Reindexed};
 use super::runtime::Runtime;
-use super::{Store, grace, relearn};
+use super::staging::Scratch;
+use super::{Store, grace, identity, relearn};
 use crate::binding::BindingFile;
 use crate::cancel::Cancel;
 use crate::clock::Clock;
@@ -127,9 +129,8 @@ impl Rebuild<'_> {
     fn beside(&self, reason: &str) -> Result<Reindexed> {
         let (mut report, on_disk) = self.read()?;
         // Made beside and renamed, so that a process that is killed half-way leaves the old one.
-        let staging = self.layout.dir("staging").join(durable::unique("reindex"));
-        fs::create_dir(&staging).map_err(Error::io("create", &staging))?;
-        let beside = Layout::new(&staging);
+        let scratch = Scratch::new(self.layout, "reindex")?;
+        let beside = Layout::new(&scratch.dir);
         let result = self.fill(&beside, reason, on_disk, &mut report).and_then(|()| {
             // Processes that keep answers ask again, and ask the new index. If this fails half-way every counter stays odd.
             let every_answer = self.epoch.map(Epoch::begin_rebuild).transpose()?;
@@ -139,7 +140,6 @@ impl Rebuild<'_> {
             }
             Ok(())
         });
-        let _ = fs::remove_dir_all(&staging);
         report.rebuilt = true;
         result.map(|()| report)
     }
@@ -211,9 +211,17 @@ struct Merge<'a> {
 
 impl Merge<'_> {
     fn all(&mut self, on_disk: OnDisk, runtimes: &[Arc<dyn Runtime>]) -> Result<()> {
+        // What names another path comes back only where `relocate` may still make it again.
+        let is_home = identity::is_home(self.layout)?;
         for manifest in &on_disk.manifests {
             relearn::derived(self.tx, manifest, runtimes).map_err(sql(OP))?;
-            if self.layout.lease(&manifest.name).exists() {
+            if let Err(error) = restore_lock(self.layout, runtimes, manifest) {
+                self.report.findings.push(Finding::new("lock_missing", Level::Damage, error.explained()));
+            }
+            if is_home && identity::names_elsewhere(self.layout, &manifest.name) {
+                relearn::components(self.tx, manifest).map_err(sql(OP))?;
+                self.missing(format!("`{}` was made for another path and is not used", manifest.name));
+            } else if self.layout.lease(&manifest.name).exists() {
                 self.environment(manifest)?;
                 self.report.environments += 1;
             } else {

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::report::Removed;
+use super::report::{Collected, Removed};
 use super::sweep::Swept;
 use super::{Store, in_use};
 use crate::cancel::Cancel;
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
 use crate::fs::remove;
 use crate::guard::Guard;
-use crate::index::{EnvRow, State, bindings, collection, components, envs, interpreters, sql};
+use crate::index::{EnvRow, bindings, collection, components, envs, interpreters, sql};
 use crate::pack::PackRef;
 
 impl Store {
@@ -48,9 +48,12 @@ impl Store {
         }
         let rows: Vec<&EnvRow> = had.iter().map(|(env, _)| *env).collect();
         let held = self.components_of(&rows)?;
-        let swept = self.collect_at_once(&rows, cancel)?;
+        // The packs are gone from here on. What cannot be deleted with them is told, and left to a collection.
+        let mut done = Collected::default();
+        let swept = self.collect_at_once(&rows, cancel, &mut done)?;
 
-        let none = |pack: &PackRef| Removed { pack: pack.clone(), env_removed: false, freed_bytes: 0 };
+        let none =
+            |pack: &PackRef| Removed { pack: pack.clone(), env_removed: false, freed_bytes: 0, skipped: Vec::new() };
         let mut removed: Vec<Result<Removed>> = packs.iter().map(|pack| Ok(none(pack))).collect();
         let mut gone = Vec::new();
         for (((env, of), held), swept) in had.iter().zip(&held).zip(swept) {
@@ -61,7 +64,7 @@ impl Store {
                     gone.push((env, of, held));
                 }
                 (Ok(_), _) => {}
-                (Err(error), first) => *first = Err(error),
+                (Err(error), _) => done.skip(&self.0.layout.env(&env.name), &error),
             }
         }
         // A history may be taken up again: then its components can be linked.
@@ -70,13 +73,17 @@ impl Store {
             let held: Vec<i64> = gone.iter().flat_map(|(_, _, held)| held.iter().copied()).collect();
             let logs: Vec<SpecDigest> =
                 gone.iter().flat_map(|(_, of, _)| of.iter()).flat_map(|at| logs[*at].clone()).collect();
-            let mut freed = self.collect_objects_of(&held)? + self.remove_logs(&logs)?;
+            let mut freed = self.collect_objects_of(&held, &mut done)? + self.remove_logs(&logs, &mut done)?;
             for (env, ..) in &gone {
-                freed += remove::remove_tree(&self.0.layout.log_of_env(env.name.stem()))?;
+                let log = self.0.layout.log_of_env(env.name.stem());
+                freed += done.freed(&log, remove::remove_tree(&log));
             }
             if let Ok(first) = &mut removed[first] {
                 first.freed_bytes += freed;
             }
+        }
+        if let Some(Ok(first)) = removed.iter_mut().find(|removed| removed.is_ok()) {
+            first.skipped = done.skipped;
         }
         Ok(removed.into_iter().zip(unbound).map(|(removed, unbound)| unbound.and(removed)).collect())
     }
@@ -96,17 +103,22 @@ impl Store {
     }
 
     /// Removes the logs of declarations that no pack has.
-    fn remove_logs(&self, of: &[SpecDigest]) -> Result<u64> {
+    fn remove_logs(&self, of: &[SpecDigest], done: &mut Collected) -> Result<u64> {
         let (declared, known) =
             self.0.index.read("list declarations", |db| Ok((collection::declared(db)?, interpreters::digests(db)?)))?;
         let gone = of.iter().filter(|spec| !declared.contains(spec));
         let logs = gone.flat_map(|spec| known.iter().map(|interpreter| self.0.layout.log_of(spec, interpreter)));
-        logs.map(|log| remove::remove_tree(&log)).sum()
+        Ok(logs.map(|log| done.freed(&log, remove::remove_tree(&log))).sum())
     }
 
     /// Condemns environments in one transaction and sweeps them, unless a collector is at work (which will find them) or anything keeps them.
     /// One result for each environment.
-    pub(super) fn collect_at_once(&self, envs: &[&EnvRow], cancel: &Cancel) -> Result<Vec<Result<Swept>>> {
+    pub(super) fn collect_at_once(
+        &self,
+        envs: &[&EnvRow],
+        cancel: &Cancel,
+        done: &mut Collected,
+    ) -> Result<Vec<Result<Swept>>> {
         let layout = &self.0.layout;
         let all = |swept: Swept| envs.iter().map(|_| Ok(swept)).collect();
         if envs.is_empty() {
@@ -122,8 +134,7 @@ impl Store {
             let mut condemned = HashSet::new();
             for env in envs {
                 if !collection::is_referenced(tx, env.id).map_err(sql(op))?
-                    && envs::set_state(tx, env.id, &[State::Ready, State::Condemned, State::Corrupt], State::Condemned)
-                        .map_err(sql(op))?
+                    && envs::condemn(tx, env.id).map_err(sql(op))?
                 {
                     condemned.insert(env.id);
                 }
@@ -143,7 +154,7 @@ impl Store {
             if cancel.is_cancelled() || in_use.by_name.contains_key(env.name.as_str()) {
                 return Ok(Swept::Leased);
             }
-            self.sweep(env)
+            self.sweep(env, done)
         };
         Ok(envs.iter().map(sweep).collect())
     }

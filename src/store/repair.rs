@@ -18,6 +18,7 @@ use std::time::Instant;
 
 use super::build::{Anew, Order};
 use super::report::{Outcome, Repaired, Source, Unrepaired, Verified};
+use super::staging::Scratch;
 use super::survey::Survey;
 use super::verify::{DamagedObject, Looked, Verify};
 use super::{Store, in_use};
@@ -51,6 +52,8 @@ impl Store {
         let sharers = self.look_at_sharers(ask.full, &mut looked, cancel)?;
         let objects = self.damaged_objects(ask, &looked)?;
         let mut report = std::mem::take(&mut looked.report);
+        // First of all: what has lost its manifest is made again of its lock.
+        self.restore_locks(&looked.locks, &mut report)?;
         let lost = self.quarantine_objects(&objects, &mut report, cancel)?;
         for survey in &looked.surveys {
             cancel.check("repairing")?;
@@ -177,11 +180,12 @@ impl Store {
         for object in &there {
             let path = self.0.layout.object(&object.digest, object.exec);
             reached("repair: before an object goes to quarantine")?;
-            match fs::rename(&path, place.join(path.file_name().unwrap_or_default())) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("move to quarantine", &path)(error));
+            match move_aside(&path, &place.join(path.file_name().unwrap_or_default())) {
+                Ok(()) => report.quarantined_objects += 1,
+                Err(error) => {
+                    let message = error.explained();
+                    report.unrepaired.push(Unrepaired { env: None, packs: Vec::new(), message });
                 }
-                _ => report.quarantined_objects += 1,
             }
         }
         durable::sync_filesystem(self.root())?;
@@ -298,15 +302,14 @@ impl Store {
         }
         // From here on a process that dies leaves what the collector deletes.
         let place = self.quarantine(env.name.as_str())?;
-        let (manifest, dir) = (layout.manifest(&env.name), layout.env(&env.name));
-        for (from, to) in [(&manifest, "manifest.json.gz"), (&dir, "env")] {
-            reached("repair: before a rename to quarantine")?;
-            match fs::rename(from, place.join(to)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(Error::io("move to quarantine", from)(error));
-                }
-                _ => durable::sync_dir(from.parent().unwrap_or(from))?,
-            }
+        reached("repair: before a rename to quarantine")?;
+        move_aside(&layout.manifest(&env.name), &place.join("manifest.json.gz"))?;
+        reached("repair: before a rename to quarantine")?;
+        if let Err(error) = move_aside(&layout.env(&env.name), &place.join("env")) {
+            // A directory in a lower layer of an overlay, or with a mount in it, cannot be moved: it stays where it is, and is not used again.
+            tracing::warn!(error = error.explained(), "a damaged environment stays where it is");
+            self.spare(env, State::Corrupt)?;
+            return Ok(false);
         }
         durable::sync_dir(&place)?;
         let op = "forget an environment";
@@ -331,7 +334,7 @@ impl Store {
             return Ok(());
         }
         let objects = self.objects()?;
-        let staging = layout.dir("staging");
+        let scratch = Scratch::new(layout, "repair")?;
         let _guard = self.hold_objects(Instant::now() + self.0.settings.install.timeout, cancel)?;
         let mut staged: Vec<Staged> = Vec::new();
         for env in self.0.index.read("list environments", envs::all)? {
@@ -341,7 +344,7 @@ impl Store {
                 let Content::File { digest, exec, size, .. } = entry.content else { continue };
                 let path = layout.env(&env.name).join(&entry.path);
                 if gone.contains_key(&(digest, exec)) && objects::holds(&path, &digest).unwrap_or(false) {
-                    staged.push(objects.stage(&path, Object { digest, exec, size }, &staging)?);
+                    staged.push(objects.stage(&path, Object { digest, exec, size }, &scratch.dir)?);
                     gone.remove(&(digest, exec));
                 }
             }
@@ -350,7 +353,6 @@ impl Store {
             durable::sync_filesystem(self.root())?;
             for staged in &staged {
                 objects.adopt(staged)?;
-                staged.discard(&staging);
                 report.replaced_objects += 1;
             }
         }
@@ -358,6 +360,14 @@ impl Store {
         let gone: HashSet<FileDigest> = gone.into_values().map(|object| object.digest).collect();
         self.0.index.write(op, |tx| components::forget_made_of(tx, &gone).map_err(sql(op)))?;
         Ok(())
+    }
+}
+
+/// Moves something to quarantine, durably. A missing one is no error.
+fn move_aside(from: &Path, to: &Path) -> Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("move to quarantine", from)(error)),
+        _ => durable::sync_dir(from.parent().unwrap_or(from)),
     }
 }
 

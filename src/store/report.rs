@@ -26,7 +26,7 @@ use crate::store::runtime::Distribution;
 
 pub use super::finding::{Finding, Level};
 pub use crate::index::State;
-pub use collected::{Collected, FreedByKind, Kept};
+pub use collected::{Collected, FreedByKind, Kept, Skipped};
 pub use diff::{Diff, Difference, Side};
 pub use entry::Entry;
 pub use events::{Event, Events};
@@ -310,6 +310,9 @@ pub struct Removed {
     pub env_removed: bool,
     /// Bytes that gave.
     pub freed_bytes: u64,
+    /// What should have been deleted and could not be; a later collection tries again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
 }
 
 /// What `seal` and `unseal` answer.

@@ -99,7 +99,7 @@ impl Store {
             kept: history.iter().map(|past| past.generation).collect(),
         })?;
         let (spec, origin) = self.recorded(pack)?;
-        let way = self.way_back(pack, target)?;
+        let mut way = self.way_back(pack, target)?;
         let mut report = RolledBack {
             pack: pack.clone(),
             env: target.key,
@@ -119,12 +119,13 @@ impl Store {
             let (bound, made) = loop {
                 let made = self.bring_back(&way, &spec, ask, cancel)?;
                 let (origin, cause) = (origin.as_deref(), Cause::Rollback);
-                // None: swept between the look and the bind; make it again.
+                // None: swept or made again between the look and the bind.
                 let binding = Binding { pack, spec: &spec, origin, env: &made.env, cause };
                 // A way out of an upgrade that was too much: it works on a full disk, too.
                 if let Some(bound) = self.with_ballast(|| self.bind(binding))? {
                     break (bound, made);
                 }
+                way = self.way_back(pack, target)?;
             };
             if report.outcome != Outcome::Hit {
                 report.outcome = made.outcome;

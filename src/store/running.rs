@@ -15,7 +15,6 @@ use crate::layout::{LEASE, Layout};
 
 /// Processes by the name of the environment's directory.
 pub(super) fn by_env(layout: &Layout) -> HashMap<String, Vec<Process>> {
-    let envs = layout.dir("envs");
     let own = std::process::id();
     let mut found: HashMap<String, Vec<Process>> = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -23,7 +22,7 @@ pub(super) fn by_env(layout: &Layout) -> HashMap<String, Vec<Process>> {
         if pid == own {
             continue;
         }
-        for name in leased_by(&entry.path(), &envs) {
+        for name in leased_by(&entry.path(), layout) {
             let processes = found.entry(name).or_default();
             if processes.iter().all(|process| process.pid != pid) {
                 processes.push(process(pid, true));
@@ -43,19 +42,18 @@ pub(super) fn by_env(layout: &Layout) -> HashMap<String, Vec<Process>> {
 }
 
 /// The environments on whose lease a process holds a lock.
-fn leased_by(process: &Path, envs: &Path) -> Vec<String> {
+fn leased_by(process: &Path, layout: &Layout) -> Vec<String> {
     let mut names = Vec::new();
     for descriptor in fs::read_dir(process.join("fd")).into_iter().flatten().flatten() {
         let Ok(target) = fs::read_link(descriptor.path()) else { continue };
-        let Some(dir) = target.parent().filter(|_| target.file_name().is_some_and(|name| name == LEASE)) else {
+        if target.file_name().is_none_or(|name| name != LEASE) {
             continue;
-        };
-        let Ok(name) = dir.strip_prefix(envs) else { continue };
+        }
+        // By device and inode: a container knows the store by another path.
+        let Some(name) = in_use::leased(layout, &descriptor.path(), &target) else { continue };
         let info = fs::read_to_string(process.join("fdinfo").join(descriptor.file_name())).unwrap_or_default();
-        if info.lines().any(|line| line.starts_with("lock:"))
-            && let Some(name) = name.to_str()
-        {
-            names.push(name.to_owned());
+        if info.lines().any(|line| line.starts_with("lock:")) {
+            names.push(name);
         }
     }
     names

@@ -72,8 +72,11 @@ impl Store {
             manifest: None,
             damage: vec![Damage { kind, what, entry: None }],
         };
-        let Some(_lease) = Lease::acquire(&layout.lease(&env.name))? else {
-            return Ok(lost("environment_missing", "its directory is gone".into()));
+        let _lease = match Lease::acquire(&layout.lease(&env.name)) {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return Ok(lost("environment_missing", "its directory is gone".into())),
+            Err(error @ Error::Io { .. }) => return Ok(lost("environment_unreadable", error.explained())),
+            Err(error) => return Err(error),
         };
         let manifest = match Manifest::read(&layout.manifest(&env.name)) {
             Ok(manifest) => manifest,
@@ -86,11 +89,7 @@ impl Store {
             let what = format!("`{}` {}", entry.path, what?);
             Some(Damage { kind: "file_damaged", what, entry: Some(entry.clone()) })
         });
-        let added = added(&dir, &manifest)?.into_iter().map(|path| Damage {
-            kind: "file_added",
-            what: format!("`{path}` was not published with it"),
-            entry: None,
-        });
+        let added = added(&dir, &manifest);
         let damage = differing.chain(added).collect();
         Ok(Survey { env: env.clone(), damage, manifest: Some(manifest) })
     }
@@ -124,16 +123,23 @@ fn differs(dir: &Path, entry: &Entry, full: bool) -> Result<Option<String>> {
     })
 }
 
-/// What stands in an environment and is no entry of its manifest.
-fn added(dir: &Path, manifest: &Manifest) -> Result<Vec<String>> {
+/// The entries of a directory that are not in its manifest, and those that cannot be looked at.
+fn added(dir: &Path, manifest: &Manifest) -> Vec<Damage> {
     let mut added = Vec::new();
     for entry in walkdir::WalkDir::new(dir).min_depth(1) {
-        let entry = entry.map_err(|error| Error::Io { op: "walk", path: dir.to_owned(), source: error.into() })?;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                added.push(Damage { kind: "file_unreadable", what: error.to_string(), entry: None });
+                continue;
+            }
+        };
         let name = entry.path().strip_prefix(dir).unwrap_or(entry.path()).to_string_lossy().into_owned();
         let is_known = manifest.entries.binary_search_by(|known| known.path.as_str().cmp(&name)).is_ok();
         if !entry.file_type().is_dir() && name != LEASE && !is_known {
-            added.push(name);
+            let what = format!("`{name}` was not published with it");
+            added.push(Damage { kind: "file_added", what, entry: None });
         }
     }
-    Ok(added)
+    added
 }

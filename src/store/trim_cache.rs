@@ -5,13 +5,11 @@
 //! Whoever runs an installer holds `guards/cache` shared; trimming takes it exclusive without waiting, or leaves the cache to the next
 //! run.
 
-use std::fs;
-
 use super::Store;
 use super::report::Collected;
 use super::runtime::Upkeep;
 use crate::cancel::Cancel;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::fs::lock::Mode;
 use crate::fs::remove;
 use crate::fs::size::own_bytes;
@@ -27,7 +25,15 @@ impl Store {
         cancel: &Cancel,
         done: &mut Collected,
     ) -> Result<()> {
-        let Some(_guard) = Guard::try_take(&self.0.layout.guard_cache(), Mode::Exclusive)? else { return Ok(()) };
+        let guard = self.0.layout.guard_cache();
+        let _guard = match Guard::try_take(&guard, Mode::Exclusive) {
+            Ok(Some(guard)) => guard,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                done.skip(&guard, &error);
+                return Ok(());
+            }
+        };
         let cache = self.0.layout.dir("cache");
         let known = self.0.index.read("list components", components::distributions)?;
         let tools = self.0.layout.dir("tools");
@@ -39,12 +45,20 @@ impl Store {
             return Ok(());
         }
         if trimmable > 0 {
-            self.0.runtimes.iter().try_for_each(|runtime| runtime.trim_cache(&upkeep))?;
+            for runtime in &self.0.runtimes {
+                if let Err(error) = runtime.trim_cache(&upkeep) {
+                    if error.is_cancelled() {
+                        return Err(error);
+                    }
+                    done.skip(&cache, &error);
+                }
+            }
         }
         if own_bytes(&cache) > limit {
-            for entry in fs::read_dir(&cache).map_err(Error::io("list", &cache))?.flatten() {
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    remove::remove_tree(&entry.path())?;
+            for path in done.children(&cache) {
+                if path.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+                    let freed = remove::remove_tree(&path);
+                    done.freed(&path, freed);
                 }
             }
         }

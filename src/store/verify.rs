@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::ErrorKind;
 
 use super::Store;
+use super::lost_files::LostLock;
 use super::report::{Finding, Level, Verified};
 use super::survey::Survey;
 use crate::cancel::Cancel;
 use crate::digest::FileDigest;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fs::{canonical, parallel};
 use crate::index::{EnvRow, State, bindings, components, envs};
 use crate::objects::{self, Object};
@@ -34,6 +36,8 @@ pub(super) struct Looked {
     pub surveys: Vec<Survey>,
     /// The objects that are not what they are named after, or are missing.
     pub objects: Vec<DamagedObject>,
+    /// The locks that are not what they are named after, or are missing.
+    pub locks: Vec<LostLock>,
     pub report: Verified,
 }
 
@@ -86,7 +90,14 @@ impl Store {
                 self.look_at(&env, ask.full, &mut looked)?;
             }
         }
-        if ask.only.is_empty() {
+        let only = (!ask.only.is_empty()).then(|| {
+            let is_it = |env: &&EnvRow| ask.only.iter().any(|name| name == env.name.as_str());
+            looked.envs.iter().filter(is_it).map(|env| env.lock).collect()
+        });
+        let is_all = only.is_none();
+        looked.locks = self.lost_locks(only)?;
+        looked.report.findings.extend(looked.locks.iter().map(LostLock::finding));
+        if is_all {
             self.look_at_objects(ask.full, cancel, &mut looked)?;
         }
         Ok(looked)
@@ -95,6 +106,13 @@ impl Store {
     /// Looks at one environment more.
     pub(super) fn look_at(&self, env: &EnvRow, full: bool, looked: &mut Looked) -> Result<()> {
         let survey = self.survey(env, full)?;
+        // A collector or a repair may have taken it away since the rows were read: its row says so before its files go.
+        if !survey.damage.is_empty() {
+            let now = self.0.index.read("look up an environment", |db| envs::by_id(db, env.id))?;
+            if !now.is_some_and(|now| matches!(now.state, State::Ready | State::Condemned)) {
+                return Ok(());
+            }
+        }
         if let Some(manifest) = &survey.manifest {
             looked.report.environments += 1;
             looked.report.files += manifest.files();
@@ -110,7 +128,10 @@ impl Store {
 
     fn look_at_objects(&self, full: bool, cancel: &Cancel, looked: &mut Looked) -> Result<()> {
         let mut objects = self.missing_objects()?;
-        let all = objects::all(&self.0.layout)?;
+        let (all, unseen) = objects::all(&self.0.layout);
+        looked.report.findings.extend(
+            unseen.into_iter().map(|(_, error)| Finding::new("objects_unreadable", Level::Damage, error.explained())),
+        );
         cancel.check("verifying")?;
         let found = parallel::map(&all, |path| -> Result<Option<DamagedObject>> {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -124,6 +145,8 @@ impl Store {
                 match objects::holds(path, &digest) {
                     Ok(true) => {}
                     Ok(false) => return damaged("holds other bytes"),
+                    // Collected since it was listed.
+                    Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
                     Err(_) => return damaged("cannot be read"),
                 }
             }

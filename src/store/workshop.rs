@@ -1,19 +1,15 @@
 //! Where locks and environments are made: a log, a private directory, the installer's cache.
 
 use std::cell::OnceCell;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::time::Instant;
 
 use super::Store;
 use super::build::Order;
 use super::doubtful_cache::Mark;
 use super::runtime::{Job, NoDerivedFiles};
-use crate::cancel::Cancel;
-use crate::error::{Error, Result};
+use super::staging::Scratch;
+use crate::error::Result;
 use crate::fs::lock::Mode;
-use crate::fs::{durable, remove};
 use crate::guard::Guard;
 use crate::lock::Lock;
 use crate::process::Log;
@@ -39,7 +35,7 @@ impl<'a> Workshop<'a> {
         Ok(Self {
             store,
             log: Log::create(&layout.log(log_name))?,
-            scratch: Scratch::new(store)?,
+            scratch: Scratch::new(layout, "build")?,
             _cache: store.wait(vec![layout.guard_cache()], Mode::Shared, "the installer's cache", order)?,
             cache: layout.dir("cache"),
             tools: layout.dir("tools"),
@@ -85,29 +81,5 @@ impl Drop for Workshop<'_> {
         if let Some(Some(mark)) = self.mark.take() {
             self.store.settle_cache(mark);
         }
-    }
-}
-
-/// A private directory under `staging/`, removed when dropped. Its guard tells collectors that its owner lives.
-struct Scratch {
-    top: PathBuf,
-    dir: PathBuf,
-    _guard: Guard,
-}
-
-impl Scratch {
-    fn new(store: &Store) -> Result<Self> {
-        let top = store.0.layout.dir("staging").join(durable::unique("build"));
-        let dir = top.join("work");
-        DirBuilder::new().mode(0o700).create(&top).map_err(Error::io("create", &top))?;
-        let guard = Guard::take(top.join("guard"), Mode::Exclusive, Instant::now(), &Cancel::new(), &|_, _| ())?;
-        DirBuilder::new().mode(0o700).create(&dir).map_err(Error::io("create", &dir))?;
-        Ok(Self { top, dir, _guard: guard })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = remove::remove_tree(&self.top);
     }
 }

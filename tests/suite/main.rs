@@ -4,6 +4,7 @@
 
 mod after_boot;
 mod as_root;
+mod beside;
 mod bounds;
 mod campaign;
 mod children;
@@ -46,5 +47,6 @@ mod share;
 mod sites;
 mod support;
 mod together;
+mod undeletable;
 mod upgrade;
 mod zoo;

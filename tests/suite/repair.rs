@@ -274,3 +274,90 @@ fn two_hundred_flipped_bytes_are_found_named_and_repaired() {
         }
     }
 }
+
+/// The kinds of what `verify` or `doctor` found, where it is worse than worth knowing.
+fn kinds(report: &Value) -> BTreeSet<String> {
+    let all = report["findings"].as_array().expect("a list");
+    let bad = all.iter().filter(|one| one["level"] == "damage" || one["level"] == "warning");
+    bad.map(|one| one["kind"].as_str().expect("a kind").to_owned()).collect()
+}
+
+#[test]
+fn a_lost_lock_is_found_and_written_again_from_a_manifest() {
+    let damage: [(&str, &str, fn(&Path)); 3] = [
+        ("removed", "lock_missing", |path| fs::remove_file(path).expect("removes")),
+        ("emptied", "lock_damaged", |path| fs::write(path, "").expect("writes")),
+        ("changed", "lock_damaged", |path| fs::write(path, "version = 1\n").expect("writes")),
+    ];
+    for (mend, is_repair) in [(&["verify", "--repair"][..], true), (&["reindex"][..], false)] {
+        for (what, kind, damage) in damage {
+            let world = world("hardlink");
+            world.ok(["ensure", "one", "--with", "gamma"]);
+            let read = |world: &World| -> Vec<(String, Vec<u8>)> {
+                let path = |name: &String| world.store().join("locks").join(name);
+                world.listed("locks").iter().map(|name| (name.clone(), fs::read(path(name)).expect("reads"))).collect()
+            };
+            let before = read(&world);
+            assert!(before.len() >= 3);
+            for (name, _) in &before {
+                let path = world.store().join("locks").join(name);
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("chmod");
+                damage(&path);
+            }
+            for command in [&["verify"][..], &["doctor"], &["doctor", "one"]] {
+                let ran = world.run([&["--format", "json"], command].concat());
+                let report: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+                assert_eq!(ran.code, 3, "{what}, {command:?}: {report:#}");
+                assert!(kinds(&report).contains(kind), "{what}, {command:?}: {report:#}");
+            }
+            let mended = world.json(mend);
+            if is_repair {
+                assert_eq!(mended["restored_locks"], before.len(), "{what}: {mended:#}");
+                assert_eq!(mended["unrepaired"], Value::Array(vec![]), "{what}: {mended:#}");
+            }
+            assert_eq!(read(&world), before, "{what}, {mend:?}");
+            assert_eq!(world.run(["verify", "--full"]).code, 0, "{what}, {mend:?}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_lock_that_no_manifest_holds_is_told_with_the_generation_it_was_for() {
+    let world = world("hardlink");
+    world.ok(["ensure", "three", "--with", "gamma", "--with", "alpha"]);
+    let first = world.json(["history", "three"])["generations"][1]["lock"].as_str().expect("a digest").to_owned();
+    world.ok(["gc", "--idle", "0s", "--drop-retained"]);
+    fs::remove_file(world.store().join("locks").join(first.clone() + ".toml")).expect("the lock of a generation stays");
+    let report = world.json(["verify"]);
+    assert_eq!(kinds(&report), BTreeSet::from(["lock_missing".into()]), "{report:#}");
+    let finding = &report["findings"][0];
+    let message = finding["message"].as_str().expect("a message");
+    assert!(message.contains(&first) && message.contains("pack `three` (generation 1)"), "{message}");
+    assert_eq!(
+        (&finding["level"], &finding["hint"]),
+        (&"warning".into(), &Value::Null),
+        "nothing can be done: {report:#}"
+    );
+    assert_eq!(world.run(["verify", "--repair"]).code, 0);
+}
+
+#[test]
+fn a_lost_manifest_is_found_by_doctor_and_its_environment_made_again() {
+    for is_lock_lost in [false, true] {
+        let world = world("hardlink");
+        let name = path_of(&world, "one").file_name().expect("a name").to_string_lossy().into_owned();
+        let lock = world.json(["history", "one"])["generations"][0]["lock"].as_str().expect("a digest").to_owned();
+        fs::remove_file(world.store().join("manifests").join(name + ".json.gz")).expect("removes");
+        if is_lock_lost {
+            fs::remove_file(world.store().join("locks").join(lock + ".toml")).expect("removes");
+        }
+        let report = world.json(["doctor"]);
+        assert!(kinds(&report).contains("manifest_missing"), "{report:#}");
+        assert_eq!(world.run(["doctor"]).code, 3);
+        let repaired = world.run(["verify", "--repair"]);
+        // Without its lock nothing says what it was made of: it stays, and that is told.
+        assert_eq!(repaired.code, if is_lock_lost { 3 } else { 0 }, "{repaired:#?}");
+        world.python_in("one", "import alpha.more");
+        assert_eq!(world.run(["doctor"]).code, if is_lock_lost { 3 } else { 0 });
+    }
+}

@@ -13,9 +13,12 @@ pub fn run(context: &Context, args: &Remove) -> Outcome {
     context.out.result(&removed, |text| {
         *text = if removed.env_removed {
             format!("removed {} and its environment, {} freed\n", removed.pack, units::bytes(removed.freed_bytes))
+        } else if !removed.skipped.is_empty() {
+            format!("removed {}; its environment could not be deleted yet\n", removed.pack)
         } else {
             format!("removed {}; something else keeps its environment\n", removed.pack)
         };
+        super::gc::skipped(text, &removed.skipped, context.out.paint);
     })?;
     Ok(exit::OK)
 }

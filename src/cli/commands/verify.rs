@@ -66,6 +66,9 @@ fn human(text: &mut String, verified: &Verified, all: bool, paint: Paint) {
         let (gone, back) = (count(verified.quarantined_objects, "object"), verified.replaced_objects);
         let _ = writeln!(text, "{gone} to quarantine, {back} replaced");
     }
+    if verified.restored_locks > 0 {
+        let _ = writeln!(text, "{} written again from manifests", count(verified.restored_locks, "lock"));
+    }
     for stays in &verified.unrepaired {
         let what = stays.env.as_ref().map(|env| format!("{}{}: ", short(env), of(&stays.packs))).unwrap_or_default();
         let _ = writeln!(text, "{} not repaired: {what}{}", paint.red("✗"), stays.message);

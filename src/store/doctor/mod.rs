@@ -32,6 +32,7 @@ impl Store {
         let bound = self.0.index.read("list packs", bindings::list)?;
         self.look_at_bindings(&bound, &mut findings)?;
         self.look_at_minimum(&bound, &mut findings)?;
+        self.look_for_lost_files(&mut findings)?;
         Ok(findings)
     }
 
@@ -100,6 +101,11 @@ impl Store {
         for Bound { pack, env, .. } in bound {
             let (pack, at) = (&pack.pack, env.interpreter.path.display());
             if env.state != State::Ready || !self.0.layout.lease(&env.name).exists() {
+                // Perhaps it was made again, or the pack removed, since the rows were read.
+                let now = self.0.index.read("look up a binding", |db| bindings::resolve(db, pack))?;
+                if now.is_none_or(|now| now.env.id != env.id) {
+                    continue;
+                }
                 let message = format!("the environment of pack `{pack}` is gone");
                 let finding = Finding::new("environment_missing", Level::Damage, message);
                 findings.push(finding.hint(format!("`envstore ensure {pack}`")));

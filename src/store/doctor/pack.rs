@@ -2,6 +2,7 @@
 
 use super::super::Store;
 use super::super::finding::{Finding, Level};
+use super::super::lost_files::LostLock;
 use super::super::resolve::EnvHandle;
 use super::super::runtime::Exam;
 use crate::cancel::Cancel;
@@ -61,6 +62,8 @@ impl Store {
             let hint = format!("`envstore ensure {pack}` moves it once that declaration can be met");
             findings.push(Finding::new("stale", Level::Warning, message).hint(hint));
         }
+        let lost = self.lost_locks(Some([bound.env.lock].into()))?;
+        findings.extend(lost.iter().map(LostLock::finding));
         let Some(manifest) = self.walk(pack, handle, findings)? else { return Ok(()) };
         if !python.path.exists() {
             return Ok(());

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::identity::{self, Place};
-use super::report::{NotRelocated, Relocated};
+use super::report::{Collected, NotRelocated, Relocated};
 use super::{Store, create, reindex};
 use crate::cancel::Cancel;
 use crate::error::{Error, Kind, Result};
@@ -92,9 +92,11 @@ impl Store {
         }
         self.settle_links(&store, &mut report)?;
         let all = self.0.index.read("list environments", envs::all)?;
-        let former: Vec<&EnvRow> = all.iter().filter(|env| env.state == State::Corrupt && !self.is_home(env)).collect();
+        let is_former =
+            |env: &&EnvRow| env.state == State::Corrupt && identity::names_elsewhere(&self.0.layout, &env.name);
+        let former: Vec<&EnvRow> = all.iter().filter(is_former).collect();
         // One that is in use or cannot be deleted is left for the collector.
-        self.collect_at_once(&former, cancel)?;
+        self.collect_at_once(&former, cancel, &mut Collected::default())?;
         self.end(store)?;
         report.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(report)
@@ -104,11 +106,8 @@ impl Store {
     fn elsewhere(&self) -> Result<Vec<EnvRow>> {
         let all = self.0.index.read("list environments", envs::all)?;
         let is_usable = |env: &EnvRow| matches!(env.state, State::Ready | State::Condemned);
-        Ok(all.into_iter().filter(|env| is_usable(env) && !self.is_home(env)).collect())
-    }
-
-    fn is_home(&self, env: &EnvRow) -> bool {
-        identity::named_by(&self.0.layout, &env.name).is_none_or(|named| named == self.root())
+        let is_elsewhere = |env: &EnvRow| identity::names_elsewhere(&self.0.layout, &env.name);
+        Ok(all.into_iter().filter(|env| is_usable(env) && is_elsewhere(env)).collect())
     }
 
     fn packs_by_environment(&self) -> Result<HashMap<i64, Vec<PackRef>>> {

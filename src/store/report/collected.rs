@@ -1,5 +1,8 @@
 //! What collection answers.
 
+use std::path::PathBuf;
+
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// What `gc` did, or would do.
@@ -23,6 +26,26 @@ pub struct Collected {
     pub refused: Option<String>,
     /// Whether another collector was at work, so that this one did nothing.
     pub already_running: bool,
+    /// Until when nothing is collected for want of a root, where there is such a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collect_after: Option<Timestamp>,
+    /// Why, in one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace_reason: Option<String>,
+    /// What was kept because it could not be inspected or removed. Everything else was collected.
+    pub skipped: Vec<Skipped>,
+    /// What made this collection less careful than usual. The command line adds them to the warnings of its own.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
+}
+
+/// An item that a collection kept because it could not be inspected or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// The item.
+    pub path: PathBuf,
+    /// Why, naming what exactly could not be removed.
+    pub reason: String,
 }
 
 /// Bytes freed, by kind.
@@ -59,6 +82,10 @@ pub struct Kept {
     pub pinned: u64,
     /// They were used a short while ago.
     pub young: u64,
+    /// Nothing names them, but it is too early to tell: see `collect_after`.
+    pub grace: u64,
+    /// They are in a lower layer of an overlay filesystem: nothing there can be deleted, and deleting it would free nothing.
+    pub lower_layer: u64,
     /// Components that were used a short while ago: their artifacts can be linked again without an installer.
     pub components: u64,
 }

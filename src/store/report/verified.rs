@@ -27,6 +27,8 @@ pub struct Verified {
     pub quarantined_objects: u64,
     /// Objects, damaged or missing, that are there again.
     pub replaced_objects: u64,
+    /// Locks, damaged or missing, that were written again.
+    pub restored_locks: u64,
 }
 
 /// An environment in the place of a damaged one.
