@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{EnvKey, InterpreterDigest, LockDigest, SpecDigest};
 use crate::error::{Error, Result};
-use crate::fs::{durable, read};
+use crate::fs::{durable, nofollow, read};
 use crate::index::Generation;
 use crate::layout::Layout;
 use crate::pack::PackRef;
@@ -85,8 +85,12 @@ impl BindingFile {
         if let Some(dir) = path.parent()
             && !dir.is_dir()
         {
-            std::fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
-            durable::sync_dir(&layout.dir("bindings"))?;
+            match nofollow::create_dir(dir, 0o755) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::io("create", dir)(error));
+                }
+                _ => durable::sync_dir(&layout.dir("bindings"))?,
+            }
         }
         let text = serde_json::to_vec_pretty(self)
             .map_err(|error| Error::Corrupt { path: path.clone(), reason: error.to_string() })?;
@@ -98,7 +102,7 @@ impl BindingFile {
         let mut dirs = BTreeSet::new();
         for pack in packs {
             let path = layout.binding(pack);
-            match std::fs::remove_file(&path) {
+            match nofollow::remove_file(&path) {
                 Ok(()) => dirs.extend(path.parent().map(Path::to_owned)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(Error::io("remove", &path)(error)),

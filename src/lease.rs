@@ -13,11 +13,12 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
 use crate::fs::lock::{self, Mode};
+use crate::fs::nofollow;
 
 /// How long a sweeper may hold the exclusive lock before a lease gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,7 +43,7 @@ impl Lease {
     pub fn acquire(path: &Path) -> Result<Option<Self>> {
         let started = Instant::now();
         loop {
-            let file = match File::open(path) {
+            let file = match nofollow::open(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK, 0) {
                 Ok(file) => file,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(Error::io("open", path)(error)),
@@ -70,17 +71,10 @@ impl Lease {
 
     /// Creates a lease file in a new environment and leases it.
     pub fn create(path: &Path) -> Result<Self> {
-        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
         reached("lease: before its file")?;
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(path)
-            .map_err(Error::io("create", path))?;
-        // Whatever the umask: readers of another uid must be able to lock it.
-        file.set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(Error::io("set the mode of", path))?;
+        let file = nofollow::create_new(path, 0o644).map_err(Error::io("create", path))?;
+        // Whatever the umask is: readers of another uid must be able to lock it.
+        nofollow::set_mode(&file, 0o644).map_err(Error::io("set the mode of", path))?;
         drop(file);
         Self::acquire(path)?.ok_or_else(|| Error::Corrupt { path: path.into(), reason: "it vanished".into() })
     }
@@ -108,7 +102,7 @@ impl Lease {
 
     /// Takes the exclusive lock of a lease file nobody holds. None: somebody does, or it is gone.
     pub fn try_exclusive(path: &Path) -> Result<Option<File>> {
-        let file = match File::options().read(true).write(true).open(path) {
+        let file = match nofollow::open(path, OFlag::O_RDWR | OFlag::O_NONBLOCK, 0) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("open", path)(error)),

@@ -10,6 +10,7 @@ use super::change::Change;
 use super::file::{self, Identity, Mapped};
 use super::{Slot, Slots, is_odd};
 use crate::error::{Error, Result};
+use crate::fs::nofollow;
 use crate::layout::Layout;
 
 /// A store's counters, mapped into this process. A fork inherits them.
@@ -242,7 +243,7 @@ impl Epoch {
     /// Takes away a file that this process cannot write: then no process believes it a second later. Fails with the reason why it cannot be written if
     /// it cannot be removed either, and is not certainly damaged.
     fn withdraw(&self, reason: Error) -> Result<()> {
-        let is_gone = std::fs::remove_file(&self.path).is_ok()
+        let is_gone = nofollow::remove_file(&self.path).is_ok()
             || matches!(Mapped::open(&self.path, &self.store_id, false), Ok(None) | Err(Error::Corrupt { .. }));
         if !is_gone {
             return Err(reason);

@@ -20,13 +20,13 @@ use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2
 use nix::sys::stat::{Mode, fchmod, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
-/// Opens a file or directory with these flags; `O_NOFOLLOW` and `O_CLOEXEC` are added.
+/// Opens a file or directory with these flags; `O_CLOEXEC` is added.
 ///
 /// # Errors
 /// `ELOOP` where the path or a directory it goes through is a symbolic link.
 pub fn open(path: &Path, flags: OFlag, mode: u32) -> io::Result<File> {
     let mode = Mode::from_bits_truncate(mode);
-    open_at(path, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, mode).map(File::from).map_err(Into::into)
+    open_at(path, flags | OFlag::O_CLOEXEC, mode).map(File::from).map_err(Into::into)
 }
 
 /// Opens a directory for reading.
@@ -57,6 +57,12 @@ pub fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
 pub fn remove_file(path: &Path) -> io::Result<()> {
     let (dir, name) = parent(path)?;
     unlinkat(&dir, name, UnlinkatFlags::NoRemoveDir).map_err(Into::into)
+}
+
+/// Removes an empty directory.
+pub fn remove_dir(path: &Path) -> io::Result<()> {
+    let (dir, name) = parent(path)?;
+    unlinkat(&dir, name, UnlinkatFlags::RemoveDir).map_err(Into::into)
 }
 
 /// Makes a directory with exactly this mode, whatever the umask.
@@ -165,6 +171,40 @@ mod tests {
         assert_eq!(fs::read(root.join("outside/precious")).expect("reads"), b"x");
         remove_file(&root.join("real/file")).expect("removes the link itself");
         assert!(root.join("outside/precious").exists());
+    }
+
+    /// Modules whose paths lie below a root.
+    const BELOW: [&str; 9] =
+        ["store", "index", "epoch", "binding.rs", "guard.rs", "lease.rs", "objects.rs", "pin.rs", "process/log.rs"];
+    /// Of these the ones that also write where users say, and why that is so.
+    const OUTSIDE: [&str; 4] = [
+        "store/checkout.rs", // copies an environment to a user's directory
+        "store/create.rs",   // makes the directories that a new root is in
+        "store/link.rs",     // makes and removes symbolic links of users
+        "store/outside.rs",  // writes exports
+    ];
+
+    #[test]
+    fn no_module_of_the_store_writes_past_these_functions() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let files = BELOW.iter().flat_map(|name| walkdir::WalkDir::new(source.join(name)));
+        let files = files.map(|entry| entry.expect("walks").into_path()).filter(|path| path.is_file());
+        let is_outside = |path: &Path| OUTSIDE.iter().any(|name| path.ends_with(name));
+        let mut found = Vec::new();
+        let mut looked_at = 0;
+        for path in files.filter(|path| !path.ends_with("tests.rs") && !is_outside(path)) {
+            let text = fs::read_to_string(&path).expect("reads");
+            looked_at += 1;
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            for call in ["rename", "remove_file", "remove_dir", "hard_link", "write", "set_permissions", "create_dir"] {
+                let plain = [format!(" fs::{call}("), format!("!fs::{call}("), format!("std::fs::{call}(")];
+                if plain.iter().any(|plain| code.contains(plain)) {
+                    found.push(format!("{}: fs::{call}", path.display()));
+                }
+            }
+        }
+        assert!(looked_at > 60, "{looked_at}");
+        assert!(found.is_empty(), "use `fs::nofollow` below a root: {found:#?}");
     }
 
     #[test]

@@ -17,13 +17,14 @@ use std::path::{Path, PathBuf};
 use nix::NixPath;
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmod, fchmodat, fstat, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::{durable, probe};
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
+use crate::fs::nofollow;
 
 /// Deeper than any environment: a bound against a hostile tree.
 const DEPTH_LIMIT: usize = 256;
@@ -41,23 +42,21 @@ pub fn remove_tree(path: &Path) -> Result<u64> {
     };
     reached("remove: before")?;
     if !meta.is_dir() {
-        return match fs::remove_file(path) {
+        return match nofollow::remove_file(path) {
             Ok(()) => Ok(if meta.nlink() == 1 { meta.len() } else { 0 }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
             Err(error) => Err(Error::io("remove", path)(error)),
         };
     }
     let mut removal = Removal { at: path.to_owned(), freed: 0, failed: None };
-    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let above = open(above, DIRECTORY.union(OFlag::O_PATH), Mode::empty()).map_err(Error::errno("open", above))?;
-    let name = path.file_name().unwrap_or(path.as_os_str());
+    let (above, name) = nofollow::parent(path).map_err(Error::io("open the directory of", path))?;
     match open_dir(above.as_fd(), name) {
         Ok(mut dir) => removal.empty(&mut dir, 0),
         Err(errno) => removal.note("remove", errno),
     }
     // One that is not empty was noted already.
     if removal.failed.is_none() {
-        match fs::remove_dir(path) {
+        match nofollow::remove_dir(path) {
             Ok(()) => removal.freed += meta.len(),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(Error::io("remove", path)(error)),
@@ -72,7 +71,7 @@ pub fn remove_tree(path: &Path) -> Result<u64> {
 /// # Errors
 /// If it could not be renamed, nothing is removed; else as for [`remove_tree`].
 pub fn remove_through(trash: &Path, path: &Path) -> Result<u64> {
-    match fs::rename(path, trash) {
+    match nofollow::rename(path, trash) {
         Ok(()) => {
             path.parent().map_or(Ok(()), durable::sync_dir)?;
             remove_tree(trash)

@@ -1,27 +1,26 @@
 //! A file that takes room and holds nothing.
 
-use std::fs::{self, File};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::fcntl::{FallocateFlags, fallocate};
 
 use crate::error::{Error, Result};
+use crate::fs::nofollow;
 
 /// Makes a new file of so many bytes whose blocks are taken.
 pub fn reserve(path: &Path, bytes: u64) -> Result<()> {
-    let file =
-        File::options().write(true).create_new(true).mode(0o600).open(path).map_err(Error::io("create", path))?;
+    let file = nofollow::create_new(path, 0o600).map_err(Error::io("create", path))?;
     let length = i64::try_from(bytes).unwrap_or(i64::MAX);
     fallocate(&file, FallocateFlags::empty(), 0, length).map_err(Error::errno("take room for", path)).inspect_err(
         |_| {
-            let _ = fs::remove_file(path);
+            let _ = nofollow::remove_file(path);
         },
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::MetadataExt;
 
     use super::*;

@@ -11,6 +11,7 @@ use walkdir::WalkDir;
 use super::read::{self, Content};
 use super::{canonical, parallel};
 use crate::error::{Error, Result};
+use crate::fs::nofollow;
 
 /// A file or link of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,7 +163,7 @@ fn own_inode(path: &Path) -> Result<()> {
     name.push(".own-inode");
     let copy = PathBuf::from(name);
     fs::copy(path, &copy).map_err(Error::io("copy", path))?;
-    fs::rename(&copy, path).map_err(Error::io("rename to", path))
+    nofollow::rename(&copy, path).map_err(Error::io("rename to", path))
 }
 
 #[cfg(test)]

@@ -40,7 +40,6 @@ pub mod roots;
 mod tests;
 
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -61,6 +60,7 @@ use crate::epoch::{Epoch, Slots};
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
 use crate::fs::lock::Mode;
+use crate::fs::nofollow;
 use crate::guard::Guard;
 use crate::layout::Layout;
 use crate::store_file::StoreFile;
@@ -133,9 +133,8 @@ impl Index {
         room::require(layout.root())?;
         let path = layout.index_db();
         // SQLite gives the log and the shared memory the mode of the database.
-        let file = fs::File::options().write(true).create_new(true).mode(mode).open(&path);
-        let file = file.map_err(Error::io("create", &path))?;
-        file.set_permissions(fs::Permissions::from_mode(mode)).map_err(Error::io("set the mode of", &path))?;
+        let file = nofollow::create_new(&path, mode).map_err(Error::io("create", &path))?;
+        nofollow::set_mode(&file, mode).map_err(Error::io("set the mode of", &path))?;
         drop(file);
         let create = || -> rusqlite::Result<()> {
             let mut connection = Connection::open(&path)?;

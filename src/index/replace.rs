@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::fs::durable;
+use crate::fs::{durable, nofollow};
 use crate::layout::Layout;
 
 /// Moves the index of `beside` to its place; what stood there goes to the new directory `aside`. The caller holds `guards/index` exclusive, and has
@@ -24,7 +24,7 @@ pub(crate) fn replace(layout: &Layout, beside: &Layout, aside: &Path) -> Result<
     }
     for (from, to) in [(new_log, old_log), (new_memory, old_memory)] {
         if from.exists() {
-            fs::rename(&from, &to).map_err(Error::io("rename to", &to))?;
+            nofollow::rename(&from, &to).map_err(Error::io("rename to", &to))?;
         }
     }
     durable::rename(&new, &old)
@@ -46,11 +46,11 @@ pub(crate) fn clear_beside(layout: &Layout, aside: &Path) -> Result<()> {
 /// Gives a database a second name, so that it keeps its first one until another takes that. What cannot have two names is moved.
 fn keep(path: &Path, aside: &Path) -> Result<()> {
     let is_file = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
-    if is_file && fs::hard_link(path, aside).is_ok() { Ok(()) } else { move_away(path, aside) }
+    if is_file && nofollow::hard_link(path, aside).is_ok() { Ok(()) } else { move_away(path, aside) }
 }
 
 fn move_away(path: &Path, aside: &Path) -> Result<()> {
-    match fs::rename(path, aside) {
+    match nofollow::rename(path, aside) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("move away", path)(error)),
         _ => Ok(()),
     }

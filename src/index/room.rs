@@ -12,7 +12,7 @@ use rusqlite::ErrorCode;
 
 use super::Access;
 use crate::error::{Error, Result};
-use crate::fs::{durable, probe, reserve};
+use crate::fs::{durable, nofollow, probe, reserve};
 use crate::layout::Layout;
 
 /// What a transaction may take before anybody looks again, bytes: the shared memory of a log of 16 MB.
@@ -63,7 +63,7 @@ fn attempt(layout: &Layout) -> Option<std::io::Error> {
     let path = layout.dir("staging").join(durable::unique("room"));
     match reserve::reserve(&path, LEAST_BYTES) {
         Ok(()) => {
-            let _ = std::fs::remove_file(&path);
+            let _ = nofollow::remove_file(&path);
             None
         }
         Err(Error::Io { source, .. }) => {

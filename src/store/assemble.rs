@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Store;
@@ -14,7 +12,7 @@ use super::runtime::Skeleton;
 use crate::component::{self, Component, File, Form};
 use crate::digest::ComponentId;
 use crate::error::{Error, Result};
-use crate::fs::canonical;
+use crate::fs::{canonical, nofollow};
 use crate::index::components;
 use crate::interpreter::Interpreter;
 use crate::lock::Lock;
@@ -156,15 +154,14 @@ impl Dirs<'_> {
     fn make(&mut self, dir: Option<&Path>) -> Result<()> {
         let Some(dir) = dir.filter(|dir| *dir != self.env_dir && !self.made.contains(*dir)) else { return Ok(()) };
         self.make(dir.parent())?;
-        fs::DirBuilder::new().mode(0o755).create(dir).map_err(Error::io("create", dir))?;
+        nofollow::create_dir(dir, 0o755).map_err(Error::io("create", dir))?;
         self.made.insert(dir.to_owned());
         Ok(())
     }
 }
 
 fn write(path: &Path, bytes: &[u8], executable: bool) -> Result<()> {
-    let mut options = fs::File::options();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(Error::io("create", path))?;
+    let mut file = nofollow::create_new(path, 0o600).map_err(Error::io("create", path))?;
     std::io::Write::write_all(&mut file, bytes).map_err(Error::io("write", path))?;
     canonical::seal_file(&file, path, executable)
 }

@@ -120,9 +120,11 @@ fn copy(from: &Path, to: &Path, cancel: &Cancel, moved: &dyn Fn(Vec<u8>) -> Vec<
 
 /// Takes away what was made, and the directory itself if it was not there before.
 fn clear(dir: &Path, existed: bool) {
-    let names: Vec<PathBuf> = match fs::read_dir(dir) {
+    // The user's path may lead through links, and removal follows none.
+    let Ok(dir) = fs::canonicalize(dir) else { return };
+    let names: Vec<PathBuf> = match fs::read_dir(&dir) {
         Ok(entries) if existed => entries.flatten().map(|entry| entry.path()).collect(),
-        _ => vec![dir.to_owned()],
+        _ => vec![dir],
     };
     for path in names {
         if let Err(error) = remove::remove_tree(&path) {

@@ -12,15 +12,17 @@
 //! # Locking
 //! A mark is locked while its process lives. Throwing the cache away takes `guards/cache` exclusive.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 use super::Store;
 use super::build::Order;
+use nix::fcntl::OFlag;
+
 use crate::error::{Error, Result};
 use crate::fs::lock::{self, Mode};
-use crate::fs::{durable, probe, remove};
+use crate::fs::{durable, nofollow, probe, remove};
 use crate::guard::Guard;
 
 /// How the names of marks begin.
@@ -59,10 +61,10 @@ impl Store {
             tracing::warn!(%error, "the installer's cache is doubtful from now on");
             return;
         }
-        let _ = fs::remove_file(&mark.path);
+        let _ = nofollow::remove_file(&mark.path);
         drop(mark.guard);
         for (path, _) in settled.unwrap_or_default() {
-            let _ = fs::remove_file(path);
+            let _ = nofollow::remove_file(&path);
         }
     }
 
@@ -86,7 +88,7 @@ impl Store {
             let entry = entry.map_err(Error::io("list", &cache))?;
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 let trash = layout.dir("trash").join(durable::unique("cache"));
-                match fs::rename(entry.path(), &trash) {
+                match nofollow::rename(&entry.path(), &trash) {
                     // A directory of an overlay's lower layer cannot be renamed.
                     Err(error) if error.kind() == ErrorKind::CrossesDevices && probe::is_overlay(&cache) => {
                         remove::remove_tree(&entry.path()).map(drop)?
@@ -98,7 +100,7 @@ impl Store {
         // Gone for good before the marks are: a power cut between leaves it doubtful.
         durable::sync_dir(&cache)?;
         for (path, _) in self.marks()? {
-            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            nofollow::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
         // What this takes is the collector's to end, if it is cut short.
         let trash = layout.dir("trash");
@@ -122,7 +124,7 @@ impl Store {
             }
             let path = entry.path();
             // Opened, never made: one that is settled meanwhile stays away.
-            let file = match File::options().read(true).write(true).open(&path) {
+            let file = match nofollow::open(&path, OFlag::O_RDWR | OFlag::O_NONBLOCK, 0) {
                 Ok(file) => file,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::io("open", &path)(error)),

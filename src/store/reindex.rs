@@ -11,7 +11,6 @@
 //! `guards/index` exclusive, so that no other process writes. A directory that a builder is at work on (`guards/env-…`) is left to the builder.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,8 +32,8 @@ use crate::clock::Clock;
 use crate::digest::EnvKey;
 use crate::epoch::Epoch;
 use crate::error::{Error, Result};
-use crate::fs::durable;
 use crate::fs::lock::Mode;
+use crate::fs::{durable, nofollow};
 use crate::guard::Guard;
 use crate::index::roots::{self, LinkRoot, PinRoot};
 use crate::index::{self, Access, Index, NewBinding, Opening, State, bindings, envs, events, sql};
@@ -146,7 +145,7 @@ impl Rebuild<'_> {
 
     fn fill(&self, beside: &Layout, reason: &str, on_disk: OnDisk, report: &mut Reindexed) -> Result<()> {
         let guards = beside.dir("guards");
-        fs::create_dir(&guards).map_err(Error::io("create", &guards))?;
+        nofollow::create_dir(&guards, 0o700).map_err(Error::io("create", &guards))?;
         Index::create(beside, 0o644)?;
         let opening =
             Opening { access: Access::Owner, epoch: None, store_id: Some(self.store_id), is_for_one_question: false };

@@ -11,8 +11,8 @@
 //! exclusive for objects that do.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -27,7 +27,7 @@ use crate::digest::{EnvKey, FileDigest};
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
 use crate::fs::lock::Mode;
-use crate::fs::{durable, parallel};
+use crate::fs::{durable, nofollow, parallel};
 use crate::guard::Guard;
 use crate::index::{EnvRow, State, collection, components, envs, events, sql};
 use crate::interpreter::Interpreter;
@@ -319,7 +319,7 @@ impl Store {
 
     fn quarantine(&self, what: &str) -> Result<PathBuf> {
         let place = self.0.layout.dir("quarantine").join(durable::unique(what));
-        DirBuilder::new().mode(0o700).create(&place).map_err(Error::io("create", &place))?;
+        nofollow::create_dir(&place, 0o700).map_err(Error::io("create", &place))?;
         Ok(place)
     }
 
@@ -365,7 +365,7 @@ impl Store {
 
 /// Moves something to quarantine, durably. A missing one is no error.
 fn move_aside(from: &Path, to: &Path) -> Result<()> {
-    match fs::rename(from, to) {
+    match nofollow::rename(from, to) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("move to quarantine", from)(error)),
         _ => durable::sync_dir(from.parent().unwrap_or(from)),
     }

@@ -4,14 +4,13 @@
 //! `store.json` says so the log is emptied into the database, and nothing is under way; a process that was open before finds out at its next
 //! write, and one that was open while it was sealed at its next read after `unseal`.
 
-use std::fs;
 use std::path::PathBuf;
 
 use super::report::Sealing;
 use super::{Store, access, reindex};
 use crate::error::{Error, Result};
-use crate::fs::durable;
 use crate::fs::lock::Mode;
+use crate::fs::{durable, nofollow};
 use crate::guard::Guard;
 use crate::store_file::StoreFile;
 
@@ -35,7 +34,7 @@ impl Store {
         let _index = reindex::exclusive(layout)?;
         self.0.index.checkpoint()?;
         // Of no use to anybody from here on.
-        let _ = fs::remove_file(layout.answers());
+        let _ = nofollow::remove_file(&layout.answers());
         durable::sync_filesystem(self.root())?;
         StoreFile { sealed: true, ..self.store_file()? }.write(layout)?;
         Ok(sealed(true))

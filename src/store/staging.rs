@@ -6,16 +6,15 @@
 //! between creating the directory and locking the guard notices that the guard is taken or gone, and takes another name. Process ids
 //! decide nothing: they mean nothing in another pid namespace.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::report::Collected;
 use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
-use crate::fs::{durable, remove, temporary};
+use crate::fs::{durable, nofollow, remove, temporary};
 use crate::guard::Guard;
 use crate::layout::Layout;
 
@@ -35,7 +34,7 @@ impl Scratch {
     pub fn new(layout: &Layout, what: &str) -> Result<Self> {
         loop {
             let top = layout.dir("staging").join(durable::unique(what));
-            DirBuilder::new().mode(0o700).create(&top).map_err(Error::io("create", &top))?;
+            nofollow::create_dir(&top, 0o700).map_err(Error::io("create", &top))?;
             let guard = match Guard::try_take(&top.join(GUARD), Mode::Exclusive) {
                 Ok(Some(guard)) => guard,
                 // A collector was faster: it holds the guard, or moved the directory away.
@@ -48,7 +47,7 @@ impl Scratch {
             };
             let dir = top.join("work");
             let scratch = Self { top, dir, _guard: guard };
-            DirBuilder::new().mode(0o700).create(&scratch.dir).map_err(Error::io("create", &scratch.dir))?;
+            nofollow::create_dir(&scratch.dir, 0o700).map_err(Error::io("create", &scratch.dir))?;
             return Ok(scratch);
         }
     }

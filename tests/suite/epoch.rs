@@ -16,9 +16,12 @@ use nix::unistd::{Pid, mkfifo};
 use crate::fresh::{Switcher, asked, pack, truth, two_generations};
 use crate::support::{Overlay, World, nobody, ran, shared_world};
 
+/// Does something to the file at the first path.
+type Fault = fn(&Path, &Path);
+
 /// Everything that can be wrong with the file at its path: what it is called, and how it comes about. The second path is a copy from before the last
 /// changes.
-const FAULTS: [(&str, fn(&Path, &Path)); 11] = [
+const FAULTS: [(&str, Fault); 11] = [
     ("removed", |epoch, _| fs::remove_file(epoch).expect("removes")),
     // Written through the same inode, as `cp` does.
     ("an older copy in place", |epoch, older| _ = fs::copy(older, epoch).expect("copies")),

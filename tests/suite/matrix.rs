@@ -1,10 +1,11 @@
 //! Each file and directory of a store lost or spoiled in each way, one at a time: what every command then does.
 //!
-//! `ENVSTORE_MATRIX=FILE` writes the exit codes as a Markdown table.
+//! A normal run tries one way for each thing. `ENVSTORE_MATRIX=FILE` tries all of them and writes the exit codes as a Markdown table.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
+use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -159,7 +160,7 @@ fn referenced(world: &World) -> BTreeSet<String> {
 }
 
 /// Spoils everything in some ways, asks every command, and says what did not hold.
-fn matrix(ways: &[Spoil]) {
+fn matrix(ways: Range<usize>) {
     let store = store();
     let world = &store.world;
     let kept = world.path().join("kept");
@@ -171,8 +172,9 @@ fn matrix(ways: &[Spoil]) {
     let all = referenced(world);
     let mut table = String::from("| what | how | commands: exit codes |\n|---|---|---|\n");
     let mut violations = Vec::new();
-    for name in targets(&store) {
-        for how in ways {
+    let is_whole = std::env::var_os("ENVSTORE_MATRIX").is_some();
+    for (nth, name) in targets(&store).into_iter().enumerate() {
+        for how in SPOILS[ways.clone()].iter().filter(|how| is_whole || **how == SPOILS[nth % SPOILS.len()]) {
             let _ = fs::remove_dir_all(world.store());
             copy(&kept, &world.store());
             if !spoil(&store, &name, *how) {
@@ -222,15 +224,15 @@ fn matrix(ways: &[Spoil]) {
 
 #[test]
 fn what_is_lost_emptied_or_truncated_never_loses_what_is_referenced() {
-    matrix(&SPOILS[..3]);
+    matrix(0..3);
 }
 
 #[test]
 fn what_is_replaced_by_another_thing_stops_no_command_and_leads_nowhere() {
-    matrix(&SPOILS[3..6]);
+    matrix(3..6);
 }
 
 #[test]
 fn an_older_copy_of_anything_never_loses_what_is_referenced() {
-    matrix(&SPOILS[6..]);
+    matrix(6..SPOILS.len());
 }

@@ -11,6 +11,9 @@ use envstore::{Cancel, PackRef, Store};
 
 use crate::support::{Ran, Wheel, World, as_nobody, can_start_python, nobody, ran, shared_world, skipped};
 
+/// Runs a command as one kind of reader; none where that cannot be done here.
+type Reader<'a> = dyn Fn(&[&str]) -> Option<Ran> + Sync + 'a;
+
 #[test]
 fn another_user_resolves_and_lists_and_writes_nothing() {
     let world = shared_world();
@@ -110,7 +113,7 @@ fn each_kind_of_reader_sees_what_a_writer_beside_it_commits() {
         command.env("ENVSTORE_STORE", &mount.as_ref()?.0);
         Some(ran(command.output().expect("runs")))
     };
-    let readers: [&(dyn Fn(&[&str]) -> Option<Ran> + Sync); 3] =
+    let readers: [&Reader<'_>; 3] =
         [&|args| Some(world.run([&["--read-only"], args].concat())), &as_mounted, &|args| {
             as_nobody(&world, args).filter(|ran| !ran.stderr.contains("setpriv"))
         }];

@@ -284,7 +284,8 @@ fn kinds(report: &Value) -> BTreeSet<String> {
 
 #[test]
 fn a_lost_lock_is_found_and_written_again_from_a_manifest() {
-    let damage: [(&str, &str, fn(&Path)); 3] = [
+    type Damage = fn(&Path);
+    let damage: [(&str, &str, Damage); 3] = [
         ("removed", "lock_missing", |path| fs::remove_file(path).expect("removes")),
         ("emptied", "lock_damaged", |path| fs::write(path, "").expect("writes")),
         ("changed", "lock_damaged", |path| fs::write(path, "version = 1\n").expect("writes")),
