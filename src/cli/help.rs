@@ -359,6 +359,7 @@ Examples:
   envstore gc --max-size 20GiB
   envstore gc --min-free 10% --drop-retained
 
+Exit code 3: the store's files name packs or pins that the index does not know, so nothing was collected (`envstore reindex` brings them back). \
 Exit code 4: the target could not be reached (the reasons are told), or another collector is at work.";
 
 /// `du --help`, above.

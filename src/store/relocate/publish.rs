@@ -19,6 +19,7 @@ use crate::layout::LEASE;
 use crate::manifest::{Content, Entry, Manifest, Tree};
 use crate::store::Store;
 use crate::store::assemble::{self, Placed};
+use crate::store::identity;
 use crate::store::publish::Unpublished;
 use crate::store::runtime::Skeleton;
 
@@ -63,8 +64,16 @@ impl Store {
         let cancel = Cancel::new();
         let guard = layout.guard_env(env.name.stem());
         let _guard = Guard::take(guard, Mode::Exclusive, deadline, &cancel, &|_, _| ())?;
-        let row = self.0.index.read("look up an environment", |db| envs::by_id(db, env.id))?;
+        let (row, answering) = self
+            .0
+            .index
+            .read("look up an environment", |db| Ok((envs::by_id(db, env.id)?, envs::by_key(db, &env.key)?)))?;
         if row.is_none_or(|row| !matches!(row.state, State::Ready | State::Condemned)) {
+            return Ok(0);
+        }
+        // An earlier run was stopped after it had published the environment here.
+        if answering.is_some_and(|other| other.id != env.id && !identity::names_elsewhere(layout, &other.name)) {
+            self.note_relocated(env)?;
             return Ok(0);
         }
         let manifest = Manifest::read(&layout.manifest(&env.name))?;
