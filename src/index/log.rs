@@ -12,6 +12,9 @@ use super::BUSY;
 /// From this size on a log is worth emptying whether others have it open or not, bytes.
 pub(super) const LONG: u64 = 128 << 10;
 
+/// The bytes of a log's header (sqlite.org/fileformat2.html, 4.1). A log of this size holds no transaction.
+pub(super) const HEADER: u64 = 32;
+
 /// Empties the log into the database, and waits for nobody: while others read, a later one does it.
 pub(super) fn empty(connection: &Connection) {
     let _ = connection.busy_timeout(Duration::ZERO);

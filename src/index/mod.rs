@@ -62,6 +62,7 @@ use crate::failpoint::reached;
 use crate::fs::lock::Mode;
 use crate::fs::nofollow;
 use crate::guard::Guard;
+use crate::interpreter::FileStamp;
 use crate::layout::Layout;
 use crate::store_file::StoreFile;
 
@@ -69,6 +70,8 @@ use crate::store_file::StoreFile;
 pub const SCHEMA: i64 = 1;
 
 const BUSY: Duration = Duration::from_secs(30);
+/// A connection that is older looks at each query whether the files beside the database are the ones it opened: two `stat`s.
+const LIVES_LONG: Duration = Duration::from_secs(1);
 /// How long to wait before a file that another process is changing is read again.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -120,6 +123,9 @@ struct Inner {
     has_store: bool,
     /// The process that opened it.
     pid: u32,
+    /// When it was opened, and which log and shared memory were at their paths then.
+    opened_at: Instant,
+    beside: [Option<u64>; 2],
     /// The rebuild of the index that it was opened after.
     incarnation: u64,
     /// What a transaction changes, once this connection wrote.
@@ -309,8 +315,12 @@ impl Index {
     fn follow(&self, inner: &mut Inner) -> Result<()> {
         let is_other = inner.pid != std::process::id()
             || match &inner.mode {
-                OpenMode::Write { .. } | OpenMode::Read => file_control::has_moved(&inner.connection)
-                    .map_err(|error| failure("be looked at", &self.layout.index_db(), error))?,
+                OpenMode::Write { .. } | OpenMode::Read => {
+                    let has_moved = file_control::has_moved(&inner.connection)
+                        .map_err(|error| failure("be looked at", &self.layout.index_db(), error))?;
+                    // SQLite goes on with a log and shared memory that were deleted, and sees no other process's commits then.
+                    has_moved || inner.opened_at.elapsed() > LIVES_LONG && beside(&self.layout) != inner.beside
+                }
                 OpenMode::Alone(_) | OpenMode::Sealed(_) => !inner.mode.is_undisturbed(&self.layout),
             };
         if is_other || self.epoch.as_ref().is_some_and(|epoch| epoch.incarnation() != inner.incarnation) {
@@ -353,7 +363,16 @@ impl Inner {
             }
             bindings::get_ready(&connection);
         }
-        Ok(Self { connection, mode, has_store, pid: std::process::id(), incarnation, changed: None })
+        Ok(Self {
+            connection,
+            mode,
+            has_store,
+            pid: std::process::id(),
+            opened_at: Instant::now(),
+            beside: beside(layout),
+            incarnation,
+            changed: None,
+        })
     }
 
     /// Whether the shared memory is being changed, or was left half-changed, by a process that writes.
@@ -383,9 +402,20 @@ impl Drop for Index {
     }
 }
 
+/// The store that an index says it belongs to; none where it cannot be read or does not say.
+pub fn store_of(layout: &Layout) -> Option<String> {
+    Index::open(layout, Access::Reader, None).ok()?.meta(open::STORE).ok()?
+}
+
 /// Writes which store an index belongs to.
 pub fn set_store(tx: &Transaction<'_>, id: &str) -> rusqlite::Result<()> {
     collection::set_meta(tx, open::STORE, id)
+}
+
+/// The inodes of the log and the shared memory.
+fn beside(layout: &Layout) -> [Option<u64>; 2] {
+    let [_, log, memory] = layout.index_files();
+    [log, memory].map(|file| FileStamp::of(&file).ok().map(|stamp| stamp.inode))
 }
 
 /// Turns SQLite's verdicts into ours.

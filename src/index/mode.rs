@@ -1,7 +1,7 @@
 //! [`OpenMode`]: how the index is opened.
 //!
-//! Only a sealed store is opened with `immutable=1`. Every other process uses SQLite's own locks, so that it never reads half of a
-//! transaction and sees each commit, whatever its mount, its options and its user.
+//! A sealed store is opened with `immutable=1`. Every other process uses SQLite's own locks, or reads without them only while it can prove that no process
+//! writes ([`OpenMode::Alone`]). So it never reads half of a transaction and sees each commit, whatever its mount, its options and its user.
 //!
 //! | store | process | `-wal` | `-shm` | mode |
 //! |---|---|---|---|---|
@@ -12,6 +12,7 @@
 //! | open | `--read-only`, a read-only mount, or another user | there | there | [`OpenMode::Read`] |
 //! | open | the same | missing | any | [`OpenMode::Alone`] |
 //! | open | the same | there | missing | [`OpenMode::Alone`] |
+//! | open | the same, or the owner for one question | a header and nothing else | any | [`OpenMode::Alone`] |
 //!
 //! [`OpenMode::Read`] is `SQLITE_OPEN_READONLY` with `readonly_shm=1`: the process writes to none of the three files. While no other process has the
 //! index open, SQLite keeps the log's index in this process's own memory, under a lock that keeps others from resetting the log
@@ -21,6 +22,8 @@
 //! (sqlite.org/walformat.html, "Read-Only WAL-mode databases"). A process that writes creates both files before its first write, and leaves
 //! them there when it closes the index (`index::file_control`). So if a file that was missing before a query is still missing after it, no
 //! process wrote meanwhile, and the answer is right. If it appeared, the index is opened again and asked again. This holds on every mount.
+//! It is also for a log of a writer that was killed after it had written the log's header: a connection that may not write the shared memory tries for ever
+//! to read such a log (`walBeginShmUnreliable` again). It holds no transaction, and each commit makes it longer.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -48,9 +51,9 @@ pub(super) enum OpenMode {
 /// Why no process can be writing.
 #[derive(Debug)]
 pub(super) struct Alone {
-    /// Each process that writes creates this file first.
-    missing: PathBuf,
-    /// The database and the log before they were opened: they change although the file above is missing if it was deleted under a process
+    /// Each process that writes creates this file first. None: all three are there, and the log holds nothing.
+    missing: Option<PathBuf>,
+    /// The database and the log before they were opened. Each commit changes the log, also after the file above was deleted under a process
     /// that writes.
     before: [Option<FileStamp>; 2],
     /// Whether the log has content, which has to be read too.
@@ -74,7 +77,8 @@ impl OpenMode {
             (Some(_), None) => Some(memory),
             (Some(_), Some(_)) => None,
         };
-        let has_log = log_bytes.is_some_and(|bytes| bytes > 0);
+        let has_log = log_bytes.is_some_and(|bytes| bytes > log::HEADER);
+        let is_only_header = log_bytes.is_some_and(|bytes| bytes > 0) && !has_log;
         if access == Access::Immutable && !has_log {
             // The stamp first: a change between the two is seen at the first query.
             let stamp = FileStamp::of(&layout.store_json())?;
@@ -89,10 +93,10 @@ impl OpenMode {
                 return Ok(Self::Write { is_log_long });
             }
         }
-        Ok(match missing {
-            None => Self::Read,
-            Some(missing) => Self::Alone(Alone { missing, before: stamps(layout), has_log }),
-        })
+        if missing.is_none() && !is_only_header {
+            return Ok(Self::Read);
+        }
+        Ok(Self::Alone(Alone { missing, before: stamps(layout), has_log }))
     }
 
     /// Whether nobody wrote since it was chosen. Modes with SQLite's locks need not know.
@@ -100,9 +104,10 @@ impl OpenMode {
         match self {
             Self::Write { .. } | Self::Read => true,
             Self::Alone(alone) => {
-                let is_missing = fs::symlink_metadata(&alone.missing)
-                    .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-                is_missing && stamps(layout) == alone.before
+                let is_missing = |path: &PathBuf| {
+                    fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+                };
+                alone.missing.as_ref().is_none_or(is_missing) && stamps(layout) == alone.before
             }
             // Where it cannot be read any more, the store goes away as a whole.
             Self::Sealed(before) => FileStamp::of(&layout.store_json()).map_or(true, |now| now == *before),

@@ -245,6 +245,43 @@ fn the_log_of_a_killed_writer_is_read_by_all_and_emptied_by_who_writes_next_and_
 }
 
 #[test]
+fn a_long_lived_process_notices_that_the_files_beside_the_database_were_deleted() {
+    let [_, log, memory] = [0, 1, 2];
+    for gone in [vec![memory], vec![log], vec![log, memory]] {
+        let (_dir, layout) = index();
+        run(writer(&layout, 1));
+        let lives = open(&layout, Access::Owner);
+        assert_eq!(last(&lives), 1);
+        for file in &gone {
+            fs::remove_file(&layout.index_files()[*file]).expect("removes");
+        }
+        run(writer(&layout, 2));
+        let until = Instant::now() + Duration::from_secs(20);
+        while last(&lives) != 2 {
+            assert!(Instant::now() < until, "{gone:?}: it goes on with what was deleted");
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_log_with_a_header_and_no_transaction_is_read_and_the_next_commit_is_seen() {
+    let (_dir, layout) = index();
+    run(writer(&layout, 1));
+    // What a writer leaves that is killed between the header and the first page: sqlite.org/walformat.html, 2.4.
+    end(killed_writer(&layout));
+    let log = fs::File::options().write(true).open(&layout.index_files()[1]).expect("a log");
+    log.set_len(log::HEADER).expect("cuts");
+    for index in [open(&layout, Access::Reader), open_to_ask(&layout)] {
+        assert_eq!((last(&index), mode(&index)), (1, "alone"));
+    }
+    let reader = open(&layout, Access::Reader);
+    assert_eq!(last(&reader), 1);
+    run(writer(&layout, 2));
+    assert_eq!(last(&reader), 2, "a commit makes the log longer, or empties it");
+}
+
+#[test]
 fn a_process_with_one_question_gets_an_answer_where_a_writer_died_over_the_shared_memory() {
     let (_dir, layout) = index();
     let asks = open_to_ask(&layout);
