@@ -276,7 +276,7 @@ pub enum Error {
     },
 
     /// The store's environments were made for another path.
-    #[error("the store at `{}` was made at `{}`, the path that its environments name", path.display(), named.display())]
+    #[error("{}", moved(path, named))]
     MovedStore {
         /// The root.
         path: PathBuf,
@@ -383,6 +383,13 @@ fn kind_of(error: &io::Error) -> Kind {
         io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Kind::NotPermitted,
         _ => Kind::Io,
     }
+}
+
+fn moved(path: &Path, named: &Path) -> String {
+    if path == named {
+        return format!("the relocation of the store at `{}` was stopped before its end", path.display());
+    }
+    format!("the store at `{}` was made at `{}`, the path that its environments name", path.display(), named.display())
 }
 
 fn no_generation(pack: &PackRef, wanted: Option<u64>, kept: &[u64]) -> String {

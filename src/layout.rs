@@ -21,6 +21,9 @@ pub const LEASE: &str = ".lease";
 /// The name of the file that keeps room for the collector.
 pub const BALLAST: &str = "ballast";
 
+/// The name of the file that makes a directory a store.
+pub const STORE_JSON: &str = "store.json";
+
 /// The name of the file that stands there while a store is being created.
 pub const CREATING: &str = "creating";
 
@@ -119,7 +122,7 @@ impl Layout {
 
     /// `store.json`: format, id, creation. Written last at creation.
     pub fn store_json(&self) -> PathBuf {
-        self.root.join("store.json")
+        self.root.join(STORE_JSON)
     }
 
     /// Stands there while the store is being created.

@@ -155,6 +155,13 @@ impl<'a> Objects<'a> {
         }
     }
 
+    /// Makes an object anew that holds its bytes and lost its mode or time, as after a copy that kept neither.
+    pub fn renew(&self, object: &Object) -> Result<()> {
+        let path = self.layout.object(&object.digest, object.exec);
+        let is_whole = || holds(&path, &object.digest).unwrap_or(false);
+        if looks_sound(&path, object) || !is_whole() { Ok(()) } else { self.roll_over(&path, object) }
+    }
+
     /// An object whose inode takes no more links gets a new one, durable before it has the name.
     fn roll_over(&self, path: &Path, object: &Object) -> Result<()> {
         let beside = beside(path);

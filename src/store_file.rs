@@ -37,6 +37,9 @@ pub struct StoreFile {
     /// The canonical path that its environments were made for. None: no release that records it has written to the store yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root: Option<PathBuf>,
+    /// Other paths that lead to this directory, and that some of its environments name: links, or paths it was mounted at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_named: Vec<PathBuf>,
     /// While `relocate` is under way: the paths that environments may still name, oldest first. Until it is empty again no environment is
     /// handed out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -49,7 +52,16 @@ pub struct StoreFile {
 impl StoreFile {
     /// That of a new store.
     pub fn new(id: String, created_at: Timestamp, root: Option<PathBuf>) -> Self {
-        Self { format: FORMAT, id, created_at, sealed: false, root, relocating_from: Vec::new(), former_id: None }
+        Self {
+            format: FORMAT,
+            id,
+            created_at,
+            sealed: false,
+            root,
+            also_named: Vec::new(),
+            relocating_from: Vec::new(),
+            former_id: None,
+        }
     }
 
     /// Reads it; none where there is no store.

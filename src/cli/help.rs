@@ -23,7 +23,7 @@ Exit codes:
   3        damage found
   4        try again: busy, timed out, index unreachable, credentials refused, no space
   5        no such pack, environment or generation
-  6        not permitted here: read-only, sealed, other owner, unsupported filesystem, newer format
+  6        not permitted here: read-only, sealed, moved, other owner, unsupported filesystem, newer format
   70       a mistake in envstore
   125-127  exec: envstore failed, the command cannot be run, the command was not found
   130 143  interrupted by Ctrl-C or SIGTERM, after tidying up
@@ -426,7 +426,7 @@ their own path, so until then `resolve`, `exec` and `ensure` refuse the store (`
 It needs no network: environments are made of the files that the store holds. Keys, generations, pins and links stay. Room for the new \
 directories is checked first; the old ones are deleted once no process uses them. A command that was stopped is run again and goes on.
 
-Without --moved or --copy the store counts as moved if its former path holds no store with the same id. A sealed store has to be unsealed first.";
+Without --moved or --copy the store counts as moved if no store with its id is at a former path. A sealed store has to be unsealed first.";
 
 /// `relocate --help`, below.
 pub const RELOCATE_AFTER: &str = "\
@@ -434,7 +434,8 @@ Examples:
   envstore --store /srv/envstore relocate
   envstore --store /srv/copy relocate --copy      a copy beside the original
 
-Exit code 1: some environments could not be made again and are named with the command that makes them.";
+Exit code 1: some environments or links could not be mended and are named with the command that mends them. Exit code 6: it cannot be told whether \
+the store was moved or copied.";
 
 /// `seal --help`, above.
 pub const SEAL: &str = "\

@@ -7,6 +7,7 @@ use super::failure::{Failure, Trouble};
 use super::units;
 use crate::error::{Error, Kind};
 use crate::fs::probe;
+use crate::layout::{DIRECTORIES, STORE_JSON};
 
 /// The hint for a failure.
 pub fn hint(failure: &Failure) -> Option<String> {
@@ -44,11 +45,25 @@ pub fn hint(failure: &Failure) -> Option<String> {
                         .into(),
                 );
             }
+            Error::Corrupt { path, .. } if path.ends_with(STORE_JSON) => {
+                return Some(
+                    "`envstore reindex` sets it aside and writes it again from the store's other files".into(),
+                );
+            }
+            // The message says what to do: no command opens the store before that.
+            Error::Corrupt { path, .. }
+                if DIRECTORIES.iter().any(|(name, _)| path.ends_with(name)) && !is_directory(path) =>
+            {
+                return None;
+            }
             Error::Corrupt { .. } => {
                 let again = failure.pack.as_ref().map(|pack| {
                     format!("`envstore ensure {pack}` makes again what is gone, `envstore verify {pack} --repair` what is damaged; ")
                 });
                 return Some(again.unwrap_or_default() + "`envstore doctor` looks for more damage");
+            }
+            Error::MovedStore { path, named } if path == named => {
+                return Some(format!("`envstore --store {} relocate` goes on with it", path.display()));
             }
             Error::MovedStore { path, named } => {
                 return Some(format!(
@@ -57,8 +72,11 @@ pub fn hint(failure: &Failure) -> Option<String> {
                     named.display()
                 ));
             }
-            Error::MovedOrCopied { .. } => {
-                return Some("`relocate --copy` if both go on being used, `relocate --moved` if this one takes the other's place".into());
+            Error::MovedOrCopied { path, .. } => {
+                let run = format!("envstore --store {} relocate", path.display());
+                return Some(format!(
+                    "`{run} --copy` if both go on being used, `{run} --moved` if this one takes the other's place"
+                ));
             }
             Error::LostStoreFile { path } => {
                 return Some(format!(
@@ -112,6 +130,10 @@ fn full(error: &Error) -> Option<String> {
         units::bytes(space.free_bytes),
         units::bytes(space.total_bytes),
     ))
+}
+
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|meta| meta.is_dir())
 }
 
 /// The hint for a kind.

@@ -20,7 +20,7 @@ use crate::digest::EnvKey;
 use crate::error::{Error, Result};
 use crate::index::roots::{self, PinRoot};
 use crate::index::{Access, NewBinding, State, bindings, envs, sql};
-use crate::layout::Layout;
+use crate::layout::{EnvName, Layout};
 use crate::pack::PackRef;
 use crate::pin::Kept;
 
@@ -75,7 +75,7 @@ impl Store {
         let layout = &self.0.layout;
         let compared = || {
             let (files, kept) = (on_disk::bindings(layout)?, on_disk::pins(layout)?);
-            self.0.index.read(op, |db| compare(db, &files, &kept))
+            self.0.index.read(op, |db| compare(db, layout, &files, &kept))
         };
         let first = compared()?;
         if first.packs.is_empty() && first.pins.is_empty() && first.links.is_empty() {
@@ -83,27 +83,18 @@ impl Store {
         }
         // A writer may have been between its file and its commit.
         if self.0.access == Access::Owner {
-            return self
-                .0
-                .index
-                .rehearse(op, |tx| compare(tx, &on_disk::bindings(layout)?, &on_disk::pins(layout)?).map_err(sql(op)));
+            return self.0.index.rehearse(op, |tx| {
+                compare(tx, layout, &on_disk::bindings(layout)?, &on_disk::pins(layout)?).map_err(sql(op))
+            });
         }
         std::thread::sleep(PAUSE);
         compared()
-    }
-
-    /// [`Behind::reason`], compared once a process: for verbs that collect single environments many times.
-    pub(super) fn was_behind(&self) -> Result<bool> {
-        if let Some(was_behind) = self.0.was_behind.get() {
-            return Ok(*was_behind);
-        }
-        let is_behind = self.behind()?.reason().is_some();
-        Ok(*self.0.was_behind.get_or_init(|| is_behind))
     }
 }
 
 fn compare(
     db: &Connection,
+    layout: &Layout,
     files: &on_disk::Files<BindingFile>,
     kept: &on_disk::Files<Kept>,
 ) -> rusqlite::Result<Behind> {
@@ -121,6 +112,16 @@ fn compare(
     let links: HashSet<PathBuf> = roots::links(db, None)?.into_iter().map(|link| link.path).collect();
     for kept in &kept.found {
         match kept {
+            Kept::Pin(pin) if !is_known(&pins, &pin.name, &pin.key) && !is_on_disk(layout, &pin.key) => {
+                let message = format!("pin `{}` names an environment that is gone", pin.name);
+                let hint = format!("`envstore unpin {}` takes it away", pin.name);
+                behind.strays.push(Finding::new("pin_lost", Level::Warning, message).hint(hint));
+            }
+            Kept::Link(link) if !links.contains(&link.link) && !is_on_disk(layout, &link.key) => {
+                let message = format!("link `{}` leads to an environment that is gone", link.link.display());
+                let hint = format!("`envstore unlink {}` forgets it", link.link.display());
+                behind.strays.push(Finding::new("link_lost", Level::Warning, message).hint(hint));
+            }
             Kept::Pin(pin) if !is_known(&pins, &pin.name, &pin.key) => behind.pins.push(pin.name.clone()),
             Kept::Link(link) if !links.contains(&link.link) => behind.links.push(link.link.clone()),
             _ => {}
@@ -129,11 +130,19 @@ fn compare(
     Ok(behind)
 }
 
+/// Whether an environment of a key has a directory.
+fn is_on_disk(layout: &Layout, key: &EnvKey) -> bool {
+    let stem = key.stem();
+    let listed = std::fs::read_dir(layout.dir("envs")).into_iter().flatten().flatten();
+    let mut names = listed.filter_map(|entry| entry.file_name().to_str()?.parse::<EnvName>().ok());
+    names.any(|name| name.stem() == stem)
+}
+
 fn is_known(pins: &[(PinRoot, EnvKey)], name: &str, key: &EnvKey) -> bool {
     pins.iter().any(|(pin, of)| pin.name == name && of == key)
 }
 
-/// Whether the index has every generation of a pack's file. What is below its own lowest one, it has dropped.
+/// Whether the index has every generation of a pack's file. Generations older than the index's oldest one were dropped and do not count.
 pub(super) fn knows(db: &Connection, file: &BindingFile) -> rusqlite::Result<bool> {
     let Some(row) = bindings::find_pack(db, &file.pack)? else { return Ok(false) };
     let known: HashMap<u64, EnvKey> =

@@ -197,7 +197,7 @@ impl Store {
             bytes: tree.bytes(),
             entries: tree.entries,
         };
-        debug_span!("manifest").in_scope(|| self.write_down(&manifest, &lock_text))?;
+        debug_span!("manifest").in_scope(|| self.write_down(&manifest, Some(&lock_text)))?;
         Ok(Ok((manifest, installed.derived)))
     }
 

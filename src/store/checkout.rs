@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::Store;
 use super::report::CheckedOut;
+use super::{Store, identity};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::fs::remove;
-use crate::layout::LEASE;
+use crate::layout::{LEASE, Layout};
 use crate::pack::PackRef;
 
 /// Directories of compiled files, which Python makes again.
@@ -47,7 +47,11 @@ impl Store {
             DirBuilder::new().recursive(true).mode(0o755).create(&dir).map_err(Error::io("create", &dir))?;
         }
         let runtime = self.runtime(handle.runtime())?;
-        let moved = |bytes: Vec<u8>| runtime.moved(bytes, handle.path(), &dir);
+        // Where a link leads to the store its environments may name the link.
+        let name = &handle.bound().env.name;
+        let named = identity::named_by(&self.0.layout, name).map(|root| Layout::new(root).env(name));
+        let from = named.unwrap_or_else(|| handle.path().to_owned());
+        let moved = |bytes: Vec<u8>| runtime.moved(bytes, &from, &dir);
         match copy(handle.path(), &dir, cancel, &moved) {
             Ok(copied) => Ok(CheckedOut {
                 pack: pack.clone(),

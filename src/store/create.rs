@@ -1,6 +1,6 @@
 //! Creating a store, and writing a lost `store.json` again.
 //!
-//! `creating` is written first and removed last: a creation that was killed is told by it from a directory that somebody else filled. Only the
+//! `creating` is written first and removed last. It distinguishes an interrupted creation from a directory that another program filled: only the
 //! empty directories and the first files of such a creation are built upon; anything else in the directory is foreign and stays untouched.
 
 use std::fs;
@@ -9,15 +9,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{ShareWith, access, ballast, foreign, identity};
+use super::{ShareWith, access, ballast, foreign, identity, outside};
 use crate::cancel::Cancel;
 use crate::clock::Clock;
 use crate::epoch::Epoch;
 use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
-use crate::fs::{durable, nofollow, probe};
+use crate::fs::{durable, nofollow, probe, read};
 use crate::guard::Guard;
-use crate::index::{Index, require_root};
+use crate::index::{self, Index, require_root};
 use crate::layout::{BALLAST, CREATING, DIRECTORIES, Layout};
 use crate::store_file::StoreFile;
 
@@ -30,6 +30,7 @@ const MARKER: &[u8] =
 /// [`Error::NotPermitted`] for a directory that holds anything else, and for a path that environments cannot work at;
 /// [`Error::UnsupportedFilesystem`].
 pub(super) fn create(given: &Path, share_with: ShareWith, clock: &dyn Clock) -> Result<()> {
+    require_no_outer_store(given)?;
     let made = make_root(given)?;
     let root = identity::canonical(given)?.ok_or_else(|| Error::NoStore { path: given.to_owned() })?;
     check_new_path(&root)?;
@@ -47,8 +48,8 @@ pub(super) fn create(given: &Path, share_with: ShareWith, clock: &dyn Clock) -> 
         return unmark(&layout);
     }
     let result = populate(&layout, share_with, clock).and_then(|()| unmark(&layout));
-    if result.is_err() && made {
-        // Nothing half-made stays; nobody can have used it.
+    if result.is_err() && made && !layout.store_json().exists() {
+        // Nothing half-made stays. Without `store.json` no process can have used it.
         let _ = crate::fs::remove::remove_tree(&root);
     }
     result
@@ -65,11 +66,29 @@ pub(super) fn restore(root: &Path, clock: &dyn Clock) -> Result<()> {
         return Err(Error::NotPermitted { what: "restore the store".into(), reason });
     }
     make_missing(&layout)?;
-    // The counters carry the store's id; with another one every cache of it is invalid.
-    let id = Epoch::store_id(&layout.epoch()).map_or_else(|| new_id(root), Ok)?;
-    // Where its environments are says the next opening, which asks one of them.
-    let store = StoreFile::new(id, clock.now(), None);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let _guard = Guard::take(layout.guard_index(), Mode::Exclusive, deadline, &Cancel::new(), &|_, _| ())?;
+    if layout.store_json().exists() {
+        return Ok(());
+    }
+    // With another id every cache of the store would be invalid, and the index another store's.
+    let known = index::store_of(&layout).or_else(|| Epoch::store_id(&layout.epoch()));
+    let id = known.map_or_else(|| new_id(root), Ok)?;
+    // A store that was moved, or that a relocation was changing, has to be relocated before it is used.
+    let relocating_from = identity::all_named(&layout).into_iter().filter(|named| named != root).collect();
+    let store = StoreFile { relocating_from, ..StoreFile::new(id, clock.now(), Some(root.to_owned())) };
     store.write(&layout)
+}
+
+/// Moves a `store.json` that cannot be read to `quarantine/`.
+pub(super) fn set_aside_store_file(path: &Path) -> Result<()> {
+    let layout = Layout::new(path.parent().unwrap_or(path));
+    if !holds_store_files(&layout) || !access::may_write(&layout)? {
+        let reason = "it is damaged, and the directory is no store of this user".into();
+        return Err(Error::Corrupt { path: path.to_owned(), reason });
+    }
+    make_missing(&layout)?;
+    durable::rename(path, &layout.dir("quarantine").join(durable::unique("store.json")))
 }
 
 /// Makes the directories of a store that are missing: a backup may have left out those that were empty.
@@ -102,9 +121,19 @@ fn is_directory(path: &Path) -> Result<bool> {
         Ok(meta) if meta.is_symlink() => Err(corrupt(
             "it is a symbolic link where a directory of the store belongs; put the directory itself there, or mount it there",
         )),
-        Ok(_) => Err(corrupt("a directory of the store belongs there")),
+        Ok(_) => Err(corrupt("it is no directory; take it away, and the directory is made again")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::io("stat", path)(error)),
+    }
+}
+
+/// Refuses a root within another store, whose collector would find it.
+fn require_no_outer_store(given: &Path) -> Result<()> {
+    let what = format!("create a store at `{}`", given.display());
+    let nearest = outside::existing(&what, given)?;
+    match nearest.ancestors().skip(usize::from(given.exists())).find(|above| outside::is_store(above)) {
+        Some(store) => Err(Error::WithinStore { what, store: store.to_owned() }),
+        None => Ok(()),
     }
 }
 
@@ -120,9 +149,12 @@ fn make_root(root: &Path) -> Result<bool> {
 }
 
 /// Refuses a root that no environment can work at, or that is too long for the index.
-fn check_new_path(root: &Path) -> Result<()> {
+pub(super) fn check_new_path(root: &Path) -> Result<()> {
     require_root(root)?;
-    unusable(root).map_or(Ok(()), |reason| Err(refused(format!("{reason}: `{}`", root.display()))))
+    // The first lines of scripts would spell it in two ways.
+    let quoted = root.as_os_str().as_bytes().contains(&b'\'').then_some("its path holds an apostrophe");
+    let reason = unusable(root).or(quoted);
+    reason.map_or(Ok(()), |reason| Err(refused(format!("{reason}: `{}`", root.display()))))
 }
 
 /// Why no environment can work at a root: `python -m venv` refuses a colon too.
@@ -153,7 +185,8 @@ pub(super) fn require_usable_path(layout: &Layout) -> Result<()> {
 /// Something in a directory that no creation of a store leaves there.
 pub(super) fn stranger(layout: &Layout) -> Result<Option<String>> {
     let root = layout.root();
-    let is_marked = layout.creating().symlink_metadata().is_ok_and(|meta| meta.is_file());
+    // One that was killed while it wrote the marker left a part of it.
+    let is_marked = read::whole(&layout.creating(), 1 << 10).is_ok_and(|text| MARKER.starts_with(&text));
     for entry in fs::read_dir(root).map_err(Error::io("list", root))? {
         let entry = entry.map_err(Error::io("list", root))?;
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -176,7 +209,7 @@ fn is_of_creation(name: &str, is_dir: bool) -> bool {
     if is_dir {
         return name.starts_with(probe::PREFIX) || DIRECTORIES.iter().any(|(directory, _)| *directory == name);
     }
-    name.starts_with("index.db") || [BALLAST, CREATING, "epoch", "answers"].contains(&name)
+    name.starts_with("index.db") || [BALLAST, CREATING, "epoch"].contains(&name)
 }
 
 /// Something in a directory of the root that no creation leaves there.

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::identity::{self, Place};
 use super::publish::insert_row;
 use super::report::{Collected, Kept};
 use super::sweep::Swept;
-use super::{Store, identity, in_use};
+use super::{Store, in_use};
 use crate::cancel::Cancel;
 use crate::error::{Error, Result};
 use crate::fs::lock::Mode;
@@ -331,7 +332,7 @@ impl Store {
         if manifest_path.exists() {
             // I8: one that cannot be read keeps its environment.
             let manifest = Manifest::read(&manifest_path)?;
-            if !self.is_moved() && identity::names_elsewhere(layout, name) {
+            if matches!(self.0.place, Place::Home { .. }) && identity::names_elsewhere(layout, name) {
                 let reason = "it was made for another path, so no pack can use it".into();
                 return Err(Error::Corrupt { path: path.to_owned(), reason });
             }

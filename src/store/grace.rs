@@ -30,9 +30,9 @@ pub(super) fn begin(tx: &Transaction<'_>, now: Timestamp, reason: &str) -> Resul
 }
 
 impl Store {
-    /// Whether nothing is collected now.
+    /// The grace period that is active now, if any. A time that cannot be read counts as one that never ends.
     pub(super) fn grace(&self) -> Result<Option<Grace>> {
-        let until = self.0.index.meta(GRACE)?.and_then(|at| at.parse::<Timestamp>().ok());
+        let until = self.0.index.meta(GRACE)?.map(|at| at.parse::<Timestamp>().unwrap_or(Timestamp::MAX));
         let Some(until) = until.filter(|until| self.0.clock.now() < *until) else { return Ok(None) };
         let reason = self.0.index.meta(REASON)?.unwrap_or_else(|| "the index was lost".into());
         Ok(Some(Grace { until, reason }))

@@ -69,9 +69,11 @@ impl Store {
         self.require_owner("take a link away")?;
         let _guard = self.guard_links()?;
         let op = "take a link away";
-        let is_ours = fs::read_link(path).is_ok_and(|target| target.starts_with(self.0.layout.dir("envs")));
+        let is_ours = fs::read_link(path).is_ok_and(|target| self.is_env_of_this_store(&target));
         self.0.index.write(op, |tx| {
-            if !roots::remove_link(tx, path).map_err(sql(op))? {
+            // The environment that it led to may be gone with the index: then only its file is there.
+            let is_file = self.0.layout.link(path).exists();
+            if !roots::remove_link(tx, path).map_err(sql(op))? && !is_file {
                 return Err(Error::NoLink(path.into()));
             }
             let (now, name) = (self.0.clock.now(), path.to_string_lossy());
@@ -112,7 +114,7 @@ impl Store {
         if now.as_ref() == Some(&target) && env.id == link.env {
             return Ok(());
         }
-        if let Some(now) = now.filter(|now| !now.starts_with(self.0.layout.dir("envs"))) {
+        if let Some(now) = now.filter(|now| !self.is_env_of_this_store(now)) {
             let reason = format!(
                 "it leads to `{}` by now, which is not in this store; `envstore unlink` forgets it",
                 now.display()

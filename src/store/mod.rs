@@ -124,8 +124,6 @@ struct Inner {
     /// The boot in which this process runs. None: it may not write, or cannot tell.
     boot: Option<String>,
     recovered: Option<report::Reindexed>,
-    /// Whether files knew more than the index when this process first looked (`behind`).
-    was_behind: OnceLock<bool>,
     /// Environments that this process has leased.
     used: Mutex<HashSet<EnvName>>,
     /// How objects are put into environments, once it was tried.

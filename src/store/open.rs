@@ -20,8 +20,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::credentials::{Callback, Login};
 use crate::epoch::Epoch;
 use crate::error::{Error, Result};
-use crate::index::{Access, Index, Opening};
-use crate::layout::Layout;
+use crate::index::{self, Access, Index, Opening};
+use crate::layout::{Layout, STORE_JSON};
 use crate::settings::{CredentialSource, Settings};
 use crate::store::runtime::Runtime;
 use crate::store_file::StoreFile;
@@ -166,6 +166,11 @@ impl Builder {
                 create::restore(&path, self.clock.as_ref())?;
                 identity::locate(&self.root)?
             }
+            Err(Error::Corrupt { path, .. }) if self.restore && !self.read_only && path.ends_with(STORE_JSON) => {
+                create::set_aside_store_file(&path)?;
+                create::restore(path.parent().unwrap_or(&path), self.clock.as_ref())?;
+                identity::locate(&self.root)?
+            }
             located => located?,
         };
         let Located { layout, store, place } = located;
@@ -178,9 +183,10 @@ impl Builder {
 
     pub(super) fn open_found(mut self, found: Found) -> Result<Store> {
         let Found { layout, store, place, access, epoch: found_epoch, boot } = found;
-        create::check_directories(&layout)?;
         if access == Access::Owner {
             create::make_missing(&layout)?;
+        } else {
+            create::check_directories(&layout)?;
         }
         if let Some(callback) = &self.credentials {
             for index in self.settings.indexes.iter_mut().filter(|index| index.credentials.is_none()) {
@@ -188,8 +194,9 @@ impl Builder {
             }
         }
         let mut recovered = None;
-        // The index of a copy belongs to the original until `relocate` has ended.
-        let store_id = store.former_id.is_none().then_some(store.id.as_str());
+        // The index of a copy carries the original's id until `relocate` has ended.
+        let is_of_former = store.former_id.is_some() && index::store_of(&layout) == store.former_id;
+        let store_id = store.former_id.as_deref().filter(|_| is_of_former).or(Some(store.id.as_str()));
         let opening = |epoch, is_for_one_question| Opening { access, epoch, store_id, is_for_one_question };
         let index = match Index::open_as(&layout, opening(found_epoch, self.asks_once)) {
             Err(Error::Corrupt { reason, .. }) if access == Access::Owner => {
@@ -228,7 +235,6 @@ impl Builder {
             clock: self.clock,
             boot,
             recovered,
-            was_behind: OnceLock::new(),
             used: Mutex::default(),
             link_mode: OnceLock::new(),
         })))

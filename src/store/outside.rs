@@ -90,7 +90,7 @@ fn replace(beside: &Path, target: &Path, bytes: &[u8], before: Option<&Metadata>
 }
 
 /// The nearest directory above a path, or the path itself, that exists, links followed.
-fn existing(what: &str, path: &Path) -> Result<PathBuf> {
+pub(super) fn existing(what: &str, path: &Path) -> Result<PathBuf> {
     let path = std::path::absolute(path).map_err(Error::io("find", path))?;
     for above in path.ancestors() {
         match fs::canonicalize(above) {
@@ -111,7 +111,7 @@ fn existing(what: &str, path: &Path) -> Result<PathBuf> {
 }
 
 /// Whether a directory is the root of a store. A `store.json` that cannot be read does not hide one.
-fn is_store(dir: &Path) -> bool {
+pub(super) fn is_store(dir: &Path) -> bool {
     #[derive(Deserialize)]
     struct Identity {
         #[serde(rename = "format")]

@@ -50,7 +50,9 @@ impl Store {
         let now = self.0.clock.now();
         let op = "take a pin away";
         self.0.index.write(op, |tx| {
-            if !roots::remove_pin(tx, name.as_str()).map_err(sql(op))? {
+            // The environment of a pin may be gone with the index: then only its file is there.
+            let is_file = self.0.layout.pin(name.as_str()).exists();
+            if !roots::remove_pin(tx, name.as_str()).map_err(sql(op))? && !is_file {
                 return Err(Error::NoPin(name.as_str().into()));
             }
             events::event(tx, now, "unpinned", None, Some(name.as_str()), (None, None)).map_err(sql(op))?;

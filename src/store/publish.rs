@@ -24,14 +24,16 @@ const LEAST_BYTES: u64 = 32 << 20;
 const LEAST_INODES: u64 = 500;
 
 impl Store {
-    /// Writes an environment's lock and manifest, durably. Every byte of the environment is synced.
-    pub(super) fn write_down(&self, manifest: &Manifest, lock_text: &str) -> Result<()> {
+    /// Writes an environment's lock, unless its file is there already, and its manifest, durably. Every byte of the environment is synced.
+    pub(super) fn write_down(&self, manifest: &Manifest, lock_text: Option<&str>) -> Result<()> {
         let layout = &self.0.layout;
         let staging = layout.dir("staging");
         // One that was damaged is replaced: nothing keeps a lock open.
         let lock_path = layout.lock(&manifest.lock_digest);
-        if !fs::read(&lock_path).is_ok_and(|text| text == lock_text.as_bytes()) {
-            durable::write(&staging, &lock_path, lock_text.as_bytes(), 0o444)?;
+        if let Some(text) = lock_text
+            && !fs::read(&lock_path).is_ok_and(|there| there == text.as_bytes())
+        {
+            durable::write(&staging, &lock_path, text.as_bytes(), 0o444)?;
         }
         let path = layout.manifest(&manifest.name);
         durable::write(&staging, &path, &manifest.encode()?, 0o444)

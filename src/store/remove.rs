@@ -126,7 +126,7 @@ impl Store {
         }
         let Some(_guard) = Guard::try_take(&layout.guard_gc(), Mode::Exclusive)? else { return Ok(all(Swept::Leased)) };
         // What they were bound to may be another pack's, which the index does not know.
-        if self.was_behind()? {
+        if self.behind()?.reason().is_some() {
             return Ok(all(Swept::Referenced));
         }
         let op = "condemn environments";

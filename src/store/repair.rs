@@ -48,6 +48,7 @@ impl Store {
     /// Those of [`Store::verify`], and where this process may not write. What could not be made anew is told in the report.
     pub fn repair(&self, ask: &Verify, progress: &(dyn Fn(&str) + Sync), cancel: &Cancel) -> Result<Verified> {
         self.require_owner("repair the store")?;
+        self.require_home()?;
         let mut looked = self.look(ask, cancel)?;
         let sharers = self.look_at_sharers(ask.full, &mut looked, cancel)?;
         let objects = self.damaged_objects(ask, &looked)?;

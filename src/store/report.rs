@@ -350,12 +350,14 @@ pub struct Relocated {
     pub is_copy: bool,
     /// How many environments were made again.
     pub environments: u64,
-    /// Bytes of the new directories: files that name their place, and copies where files are not shared.
+    /// About how many bytes the new directories take: files that name their place, directories, and copies where files are not shared.
     pub written_bytes: u64,
     /// How many links outside the store lead to the new environments.
     pub links: u64,
-    /// Links that the store follows no more, because they lead elsewhere, and those that could not be pointed at the new environments.
+    /// Links that the store follows no more, because they do not lead into it.
     pub dropped_links: Vec<PathBuf>,
+    /// Links that still lead to a former path, because they could not be changed or their environment could not be made again.
+    pub lost_links: Vec<PathBuf>,
     /// Environments that could not be made again.
     pub not_relocated: Vec<NotRelocated>,
     /// How long it took.

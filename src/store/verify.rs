@@ -106,6 +106,7 @@ impl Store {
     /// Looks at one environment more.
     pub(super) fn look_at(&self, env: &EnvRow, full: bool, looked: &mut Looked) -> Result<()> {
         let survey = self.survey(env, full)?;
+        looked.report.findings.extend(self.named_elsewhere(&env.name));
         // A collector or a repair may have taken it away since the rows were read: its row says so before its files go.
         if !survey.damage.is_empty() {
             let now = self.0.index.read("look up an environment", |db| envs::by_id(db, env.id))?;

@@ -193,7 +193,7 @@ fn it_is_not_permitted_here() {
     world.ok(["ensure", "pack", "--with", "beta"]);
     insta::assert_snapshot!(told(&world, ["--read-only", "ensure", "other", "--with", "alpha"]), @r#"
     exit 6, not_permitted
-    cannot make an environment: the store is read-only
+    cannot make an environment: the store is opened read-only
     hint: a store is written by the user who owns it, without --read-only (ENVSTORE_READ_ONLY); others can resolve, exec, list and show
     "#);
 }

@@ -168,3 +168,57 @@ fn directories_that_a_backup_left_out_are_made_again() {
         assert_eq!(mode, if readable { 0o755 } else { 0o700 }, "{name}");
     }
 }
+
+#[test]
+fn a_store_json_that_cannot_be_read_is_set_aside_by_reindex() {
+    let world = world();
+    world.ok(["ensure", "pack", "--with", "alpha==1.0"]);
+    let id = world.json(["list"])["store_id"].clone();
+    let path = world.store().join("store.json");
+    for text in ["", "garbage", "{\"format\": 1}"] {
+        fs::write(&path, text).expect("writes");
+        let refused = world.run(["resolve", "pack"]);
+        assert!(refused.code == 3 && refused.stderr.contains("`envstore reindex`"), "{text:?}: {refused:#?}");
+        world.ok(["reindex"]);
+        assert_eq!(world.json(["list"])["store_id"], id, "{text:?}");
+        assert_eq!(world.python_in("pack", "import alpha; print(alpha.version)"), "1.0");
+    }
+    assert_eq!(world.listed("quarantine").len(), 3, "nothing is deleted");
+}
+
+#[test]
+fn files_of_a_user_that_have_the_names_of_a_creation_are_not_overwritten() {
+    let world = world();
+    fs::create_dir(world.store()).expect("a directory");
+    for name in ["creating", "ballast", "answers"] {
+        fs::write(world.store().join(name), "notes of mine").expect("writes");
+    }
+    assert_eq!(world.run(["ensure", "pack", "--with", "alpha"]).code, 6);
+    assert_eq!(files(&world.store()).len(), 3);
+    assert!(files(&world.store()).iter().all(|(_, bytes)| bytes == b"notes of mine"));
+    // Nor is one store created within another, where its collector would find it.
+    let outer = self::world();
+    outer.ok(["ensure", "pack", "--with", "alpha==1.0"]);
+    let inner = outer.store().join("trash/inner");
+    let refused =
+        outer.command(["--store".as_ref(), inner.as_os_str()]).args(["ensure", "p", "--with", "alpha"]).output();
+    assert_eq!(refused.expect("starts").status.code(), Some(6));
+    assert!(!inner.exists());
+}
+
+#[test]
+fn a_pin_whose_environment_is_lost_with_the_index_stops_no_collection() {
+    let world = world();
+    world.ok(["ensure", "pack", "--with", "alpha==1.0"]);
+    world.ok(["pin", "release", "pack"]);
+    world.ok(["link", "pack", "venv"]);
+    world.ok(["ensure", "pack", "--with", "alpha==2.0"]);
+    let pinned = world.json(["history", "pack"])["generations"][1]["env"].as_str().expect("a key")[..32].to_owned();
+    world.lose_index();
+    fs::remove_dir_all(world.store().join("envs").join(pinned)).expect("removes");
+    world.ok(["reindex"]);
+    assert!(world.json(["doctor"])["findings"].to_string().contains("pin_lost"));
+    assert_eq!(world.run(["gc"]).code, 0);
+    world.ok(["unpin", "release"]);
+    assert!(!world.json(["doctor"])["findings"].to_string().contains("pin_lost"));
+}

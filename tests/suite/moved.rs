@@ -275,3 +275,116 @@ fn a_path_that_no_environment_works_at_is_refused_at_creation() {
     let refused = at(&world, &colon, &["list"]);
     assert!(refused.code == 6 && refused.stderr.contains("PATH"), "{refused:#?}");
 }
+
+#[test]
+fn environments_that_were_made_through_a_link_do_not_survive_the_link_unnoticed() {
+    let world = world();
+    let big = world.path().join("big");
+    fs::rename(world.store(), &big).expect("moves");
+    symlink(&big, world.store()).expect("links");
+    // It names the directory, the others name the link.
+    world.ok(["ensure", "late", "--with", "tool==1.0", "--with", "other"]);
+    assert_eq!(world.ok(["exec", "late", "--", "tool"]), "tool 1.0");
+    assert_eq!(world.ok(["exec", "pack", "--", "tool"]), "tool 2.0");
+
+    fs::remove_file(world.store()).expect("removes the link");
+    assert_eq!(at(&world, &big, &["exec", "pack", "--", "tool"]).code, 6, "the link is gone");
+    fs::rename(&big, world.store()).expect("moves back");
+    assert_eq!(world.run(["exec", "late", "--", "tool"]).code, 6, "the directory is gone");
+    world.ok(["relocate"]);
+    for (pack, version) in [("pack", "tool 2.0"), ("late", "tool 1.0")] {
+        assert_eq!(world.ok(["exec", pack, "--", "tool"]), version);
+    }
+    assert_eq!(world.json(["verify", "--full"])["findings"], Value::Array(vec![]));
+}
+
+/// Stops `relocate` before it ends.
+fn stop_relocation(world: &World, store: &Path, args: &[&str]) {
+    let trace = world.path().join("points");
+    let copy = world.path().join("traced");
+    assert!(Command::new("cp").arg("-a").arg(store).arg(&copy).status().expect("copies").success());
+    let traced = world
+        .command(["--store".as_ref(), copy.as_os_str()])
+        .args(["relocate", "--copy"])
+        .env("ENVSTORE_FAILPOINT_TRACE", &trace)
+        .output();
+    assert!(traced.expect("starts").status.success());
+    let points = fs::read_to_string(&trace).expect("points");
+    let rows: Vec<usize> = points
+        .lines()
+        .enumerate()
+        .filter(|(_, point)| *point == "relocate: before the row")
+        .map(|(at, _)| at + 1)
+        .collect();
+    let mut command = world.command(["--store".as_ref(), store.as_os_str()]);
+    // Before the second environment is published.
+    let stopped = command.arg("relocate").args(args).env("ENVSTORE_FAILPOINT", format!("kill@{}", rows[1])).output();
+    assert!(!stopped.expect("starts").status.success());
+}
+
+#[test]
+fn a_relocation_that_was_stopped_is_refused_wherever_the_store_is_and_goes_on_as_it_began() {
+    let world = world();
+    let moved = move_away(&world);
+    stop_relocation(&world, &moved, &[]);
+    let refused = at(&world, &moved, &["resolve", "second"]);
+    assert!(refused.code == 6 && refused.stderr.contains("relocate"), "{refused:#?}");
+    let other = at(&world, &moved, &["relocate", "--copy"]);
+    assert!(other.code == 6 && other.stderr.contains("moved"), "it was begun as that of a moved store: {other:#?}");
+
+    // Back where it was made: some environments name the other path by now.
+    fs::rename(&moved, world.store()).expect("moves back");
+    let refused = world.run(["resolve", "pack"]);
+    assert!(refused.code == 6 && refused.stderr.contains("stopped before its end"), "{refused:#?}");
+    world.ok(["relocate"]);
+    assert_eq!(world.ok(["exec", "pack", "--", "tool"]), "tool 2.0");
+    assert_eq!(world.json(["verify", "--full"])["findings"], Value::Array(vec![]));
+    world.ok(["rollback", "pack"]);
+    assert_eq!(world.ok(["exec", "pack", "--", "tool"]), "tool 1.0");
+}
+
+#[test]
+fn a_copy_forgets_a_link_that_is_not_there_and_an_environment_that_names_nothing_is_made_again() {
+    let world = world();
+    let copy = copy(&world);
+    let (link, aside) = (world.path().join("venv"), world.path().join("aside"));
+    fs::rename(&link, &aside).expect("an unmounted directory looks like this");
+    let env = PathBuf::from(world.json(["resolve", "second"])["path"].as_str().expect("a path"));
+    let activate = copy.join(env.strip_prefix(world.store()).expect("inside")).join("bin/activate");
+    fs::remove_file(&activate).expect("removes");
+
+    let done = json_at(&world, &copy, &["relocate", "--copy"]);
+    assert_eq!(
+        (&done["environments"], &done["dropped_links"][0]),
+        (&3.into(), &link.to_str().expect("UTF-8").into()),
+        "{done:#}"
+    );
+    ok_at(&world, &copy, &["gc"]);
+    assert!(!link.is_symlink(), "the copy makes no link in its place");
+    fs::rename(&aside, &link).expect("moves back");
+    ok_at(&world, &copy, &["ensure", "pack", "--with", "tool==1.0"]);
+    assert!(fs::read_link(&link).expect("a link").starts_with(world.store()));
+    assert_eq!(json_at(&world, &copy, &["verify", "--full"])["findings"], Value::Array(vec![]));
+}
+
+#[test]
+fn a_copy_that_kept_no_times_is_relocated_from_what_its_objects_hold() {
+    let world = world();
+    let copy = world.path().join("copy");
+    assert!(Command::new("cp").arg("-r").arg(world.store()).arg(&copy).status().expect("copies").success());
+    let done = json_at(&world, &copy, &["relocate", "--copy"]);
+    assert_eq!((&done["environments"], &done["not_relocated"]), (&3.into(), &Value::Array(vec![])), "{done:#}");
+    assert_eq!(ok_at(&world, &copy, &["exec", "pack", "--", "tool"]), "tool 2.0");
+}
+
+#[test]
+fn a_link_that_another_store_took_over_stays_that_stores() {
+    let world = world();
+    let moved = move_away(&world);
+    world.ok(["ensure", "pack", "--with", "tool==1.0"]);
+    world.ok(["link", "pack", "venv"]);
+    let link = fs::read_link(world.path().join("venv")).expect("a link");
+    let done = json_at(&world, &moved, &["relocate"]);
+    assert_eq!(done["dropped_links"][0], world.path().join("venv").to_str().expect("UTF-8"), "{done:#}");
+    assert_eq!(fs::read_link(world.path().join("venv")).expect("a link"), link);
+}

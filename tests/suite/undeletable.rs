@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime};
 use crate::support::{Overlay, Wheel, World, skipped};
 
 /// Makes files and directories below one immutable (`chattr +i`) until the test ends.
-struct Immutable(PathBuf);
+pub struct Immutable(pub PathBuf);
 
 impl Immutable {
     /// False: that cannot be done here, which was said loudly.
-    fn add(&self, path: &Path) -> bool {
+    pub fn add(&self, path: &Path) -> bool {
         let done = Command::new("chattr").arg("+i").arg(path).output();
         let is_done = done.is_ok_and(|done| done.status.success());
         if !is_done {

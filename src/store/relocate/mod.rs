@@ -3,7 +3,7 @@
 //! The files of an environment are objects, and those that name its path are objects in placeholder form; so the manifest and the objects are
 //! enough to publish the same environment in a new directory, without network or installer. Keys, generations, pins and retained
 //! environments stay. An environment whose binaries hold the old path (host-bound), or whose objects or interpreter are gone, is
-//! reported; packs bound to it need `ensure --rebuild`.
+//! reported, and packs bound to it need `ensure --rebuild`.
 //!
 //! # Durability
 //! `store.json` first says that a relocation is under way: from then on every process refuses the store with `moved_store`, wherever it is moved
@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::identity::{self, Place};
+use super::identity::{self, Neighbor, Place};
 use super::report::{Collected, NotRelocated, Relocated};
 use super::{Store, create, reindex};
 use crate::cancel::Cancel;
@@ -31,27 +31,36 @@ use crate::manifest::Manifest;
 use crate::pack::PackRef;
 use crate::store_file::StoreFile;
 
-/// What became of the store that was at the former path.
+/// How the store came to its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub enum Relocation {
     /// It was moved here: this is the same store, and its links are pointed at the new environments.
     Moved,
     /// It is still there, and this is a copy: it gets an id of its own and drops the links that lead into the original.
     Copied,
 }
 
+impl Relocation {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Moved => "moved",
+            Self::Copied => "copied",
+        }
+    }
+}
+
 impl Store {
     /// Makes every environment again for the path where the store is. Nothing is done to a store that is where its environments say. Open the store again afterwards.
     ///
-    /// Without an `origin` the store counts as moved if nothing is left at its former path, or another store is.
+    /// If nothing is `wanted`, the store counts as moved, unless a store with its id is at a former path.
     ///
     /// # Errors
-    /// [`Error::Sealed`]; [`Error::NotPermitted`] where this process may not write, or the former path still holds a store with this id and
-    /// `origin` does not say which of the two this is; [`Error::NoSpace`] before anything is made. An environment that cannot be made again is no error but
-    /// part of the report.
+    /// [`Error::Sealed`]; [`Error::NotPermitted`] where this process may not write, and where `wanted` contradicts a relocation that was stopped here;
+    /// [`Error::MovedOrCopied`] where a former path holds a store with this id and nothing is `wanted`; [`Error::NoSpace`] before anything is made. An
+    /// environment that cannot be made again is no error but part of the report.
     pub fn relocate(
         &self,
-        origin: Option<Origin>,
+        wanted: Option<Relocation>,
         progress: &(dyn Fn(&str) + Sync),
         cancel: &Cancel,
     ) -> Result<Relocated> {
@@ -64,10 +73,10 @@ impl Store {
         if matches!(self.0.place, Place::Home { .. }) {
             return Ok(report);
         }
-        create::require_usable_path(&self.0.layout)?;
+        create::check_new_path(self.root())?;
         let moved = self.elsewhere()?;
         self.require_room_for(&moved)?;
-        let store = self.begin(origin)?;
+        let store = self.begin(wanted)?;
         report.from = store.relocating_from.clone();
         report.is_copy = store.former_id.is_some();
         report.changed = true;
@@ -76,7 +85,7 @@ impl Store {
         for (done, env) in moved.into_iter().enumerate() {
             cancel.check("relocating")?;
             progress(&format!("relocating environment {} of {total}", done + 1));
-            match self.publish_here(&env) {
+            match self.publish_here(&env, cancel) {
                 Ok(bytes) => {
                     report.environments += 1;
                     report.written_bytes += bytes;
@@ -97,7 +106,7 @@ impl Store {
         let former: Vec<&EnvRow> = all.iter().filter(is_former).collect();
         // One that is in use or cannot be deleted is left for the collector.
         self.collect_at_once(&former, cancel, &mut Collected::default())?;
-        self.end(store)?;
+        self.end(&store)?;
         report.elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(report)
     }
@@ -106,8 +115,12 @@ impl Store {
     fn elsewhere(&self) -> Result<Vec<EnvRow>> {
         let all = self.0.index.read("list environments", envs::all)?;
         let is_usable = |env: &EnvRow| matches!(env.state, State::Ready | State::Condemned);
-        let is_elsewhere = |env: &EnvRow| identity::names_elsewhere(&self.0.layout, &env.name);
-        Ok(all.into_iter().filter(|env| is_usable(env) && is_elsewhere(env)).collect())
+        // One that names nothing is damaged, or was made for another path: it is made again too.
+        let is_elsewhere = |env: &EnvRow| !identity::names_this_root(&self.0.layout, &env.name);
+        let mut elsewhere: Vec<EnvRow> = all.into_iter().filter(|env| is_usable(env) && is_elsewhere(env)).collect();
+        // Of several of one key the ready one answers; the others find that when their turn comes.
+        elsewhere.sort_by_key(|env| env.state != State::Ready);
+        Ok(elsewhere)
     }
 
     fn packs_by_environment(&self) -> Result<HashMap<i64, Vec<PackRef>>> {
@@ -119,7 +132,7 @@ impl Store {
     }
 
     /// Writes down that a relocation is under way, unless an earlier one was stopped here.
-    fn begin(&self, origin: Option<Origin>) -> Result<StoreFile> {
+    fn begin(&self, wanted: Option<Relocation>) -> Result<StoreFile> {
         let layout = &self.0.layout;
         let _index = reindex::exclusive(layout)?;
         let mut store = self.store_file()?;
@@ -129,16 +142,20 @@ impl Store {
         };
         let is_resumed = !store.relocating_from.is_empty() && store.root.as_deref() == Some(self.root());
         if is_resumed {
+            let begun = if store.former_id.is_some() { Relocation::Copied } else { Relocation::Moved };
+            if wanted.is_some_and(|wanted| wanted != begun) {
+                let reason =
+                    format!("it was begun as that of a store that was {}; run it without options", begun.as_str());
+                return Err(Error::NotPermitted { what: "change how the relocation goes on".into(), reason });
+            }
             return Ok(store);
         }
-        let is_view = matches!(self.0.place, Place::View { .. });
-        let origin = origin.map_or_else(|| self.origin(&named, &store, is_view), Ok)?;
-        if origin == Origin::Copied {
+        if wanted.map_or_else(|| self.how_it_came(&named, &store), Ok)? == Relocation::Copied {
             store.former_id = Some(std::mem::replace(&mut store.id, create::new_id(self.root())?));
         }
         let former = store.root.replace(self.root().to_owned()).unwrap_or_else(|| named.clone());
-        for path in [former, named] {
-            if !store.relocating_from.contains(&path) {
+        for path in store.also_named.split_off(0).into_iter().chain([former, named]) {
+            if path != self.root() && !store.relocating_from.contains(&path) {
                 store.relocating_from.push(path);
             }
         }
@@ -146,23 +163,33 @@ impl Store {
         Ok(store)
     }
 
-    /// Whether the store was moved or copied, as far as its former path tells.
-    fn origin(&self, named: &Path, store: &StoreFile, is_view: bool) -> Result<Origin> {
-        let there = StoreFile::read(&Layout::new(named));
-        if is_view || !there.is_ok_and(|there| there.is_some_and(|there| there.is_of(&store.id))) {
-            return Ok(Origin::Moved);
+    /// Whether the store was moved or copied, as far as its former paths tell.
+    fn how_it_came(&self, named: &Path, store: &StoreFile) -> Result<Relocation> {
+        let former = store.relocating_from.iter().chain(&store.root).chain(&store.also_named);
+        let mut others = former.map(PathBuf::as_path).chain([named]).filter(|path| !self.is_same_place(path));
+        match others.find(|path| identity::neighbor(path, store) == Neighbor::Same) {
+            None => Ok(Relocation::Moved),
+            Some(other) => Err(Error::MovedOrCopied { path: self.root().to_owned(), named: other.to_owned() }),
         }
-        Err(Error::MovedOrCopied { path: self.root().to_owned(), named: named.to_owned() })
+    }
+
+    pub(super) fn is_same_place(&self, path: &Path) -> bool {
+        identity::is_same_directory(path, self.root())
     }
 
     /// Writes down that the store is at its place.
-    fn end(&self, store: StoreFile) -> Result<()> {
+    fn end(&self, store: &StoreFile) -> Result<()> {
         let (layout, op) = (&self.0.layout, "belong to a copy");
         // While `former_id` stands, the index may carry either id.
         self.0.index.write(op, |tx| index::set_store(tx, &store.id).map_err(sql(op)))?;
         reached("relocate: before store.json")?;
         let _index = reindex::exclusive(layout)?;
-        StoreFile { relocating_from: Vec::new(), former_id: None, ..store }.write(layout)
+        let store = StoreFile { relocating_from: Vec::new(), former_id: None, ..self.store_file()? };
+        if !self.elsewhere()?.is_empty() {
+            let what = "an environment that another command brought back meanwhile".into();
+            return Err(Error::Busy { what, holder: None });
+        }
+        store.write(layout)
     }
 
     /// An environment that cannot be made again here must answer for nothing.

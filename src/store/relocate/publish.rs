@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::cancel::Cancel;
-use crate::component::Component;
+use crate::component::{Component, File};
 use crate::digest::ComponentId;
 use crate::error::{Error, Result};
 use crate::failpoint::reached;
@@ -17,6 +17,7 @@ use crate::guard::Guard;
 use crate::index::{EnvRow, State, envs};
 use crate::layout::LEASE;
 use crate::manifest::{Content, Entry, Manifest, Tree};
+use crate::objects::Object;
 use crate::store::Store;
 use crate::store::assemble::{self, Placed};
 use crate::store::identity;
@@ -58,12 +59,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Corrupt`] for one that cannot be made of its objects; then nothing changed.
-    pub(super) fn publish_here(&self, env: &EnvRow) -> Result<u64> {
+    pub(super) fn publish_here(&self, env: &EnvRow, cancel: &Cancel) -> Result<u64> {
         let layout = &self.0.layout;
         let deadline = Instant::now() + PATIENCE;
-        let cancel = Cancel::new();
         let guard = layout.guard_env(env.name.stem());
-        let _guard = Guard::take(guard, Mode::Exclusive, deadline, &cancel, &|_, _| ())?;
+        let _guard = Guard::take(guard, Mode::Exclusive, deadline, cancel, &|_, _| ())?;
         let (row, answering) = self
             .0
             .index
@@ -72,16 +72,18 @@ impl Store {
             return Ok(0);
         }
         // An earlier run was stopped after it had published the environment here.
-        if answering.is_some_and(|other| other.id != env.id && !identity::names_elsewhere(layout, &other.name)) {
+        if answering.is_some_and(|other| other.id != env.id && identity::names_this_root(layout, &other.name)) {
             self.note_relocated(env)?;
             return Ok(0);
         }
-        let manifest = Manifest::read(&layout.manifest(&env.name))?;
+        let manifest = Manifest::read(&layout.manifest(&env.name));
+        let manifest =
+            manifest.map_err(|error| self.lost(env, &format!("its manifest cannot be read: {}", error.explained())))?;
         if manifest.host_bound {
             return Err(self.lost(env, "a binary in it holds the former path"));
         }
         let unpublished = Unpublished::begin(self, &manifest.key)?;
-        let _objects = self.hold_objects(deadline, &cancel)?;
+        let _objects = self.hold_objects(deadline, cancel)?;
         match self.reproduce(&manifest, env, &unpublished) {
             Ok(made) => {
                 reached("relocate: before the row")?;
@@ -107,8 +109,17 @@ impl Store {
         let skeleton = runtime.skeleton(&interpreter, &env_dir)?;
         let walked = scan::seal_files(&env_dir, &[LEASE], &env_dir.to_string_lossy(), &HashMap::new())?;
         let mut tree = Tree::new(&env_dir, walked.nodes, &skeleton, &[])?;
-        let known = [(ComponentId::from(blake3::hash(&[])), outside_skeleton(old, &skeleton))];
-        let placed = assemble::place(objects, &env_dir, &skeleton, &known, &tree.entries, walked.dirs)?;
+        let files = outside_skeleton(old, &skeleton);
+        for File { digest, exec, size, .. } in files.files.iter().filter(|file| file.size > 0) {
+            objects.renew(&Object { digest: *digest, exec: *exec, size: *size })?;
+        }
+        let known = [(ComponentId::from(blake3::hash(&[])), files)];
+        let placed = assemble::place(objects, &env_dir, &skeleton, &known, &tree.entries, walked.dirs);
+        let placed = placed.map_err(|error| match error {
+            // A bad sector: no later run can read it either.
+            Error::Io { op: "read", .. } => self.lost(env, &error.explained()),
+            error => error,
+        })?;
         let Ok(Placed { entries, dirs }) = placed else {
             return Err(self.lost(env, "an object of it is missing or damaged"));
         };
@@ -130,7 +141,10 @@ impl Store {
             interpreter,
             ..old.clone()
         };
-        self.write_down(&made, &runtime.write_lock(&made.lock, &made.interpreter))?;
+        // A release may write a lock in other bytes than the one that made this one: then the file there stays.
+        let lock = runtime.write_lock(&made.lock, &made.interpreter);
+        let is_same_lock = made.lock_digest == blake3::hash(lock.as_bytes()).into();
+        self.write_down(&made, is_same_lock.then_some(lock.as_str()))?;
         Ok(made)
     }
 
