@@ -155,7 +155,7 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// Makes an object anew that holds its bytes and lost its mode or time, as after a copy that kept neither.
+    /// Replaces an object that has its bytes but lost its mode or time, as after a copy that kept neither.
     pub fn renew(&self, object: &Object) -> Result<()> {
         let path = self.layout.object(&object.digest, object.exec);
         let is_whole = || holds(&path, &object.digest).unwrap_or(false);

@@ -350,7 +350,7 @@ Collects what nothing keeps: what interrupted builds left, what the installer ke
 it is above its limit, then environments that no pack, no retained generation and no running process keeps, then components that no \
 environment holds and objects and locks that nothing names; also logs and what is in quarantine after 30 days. What is in use is never touched. Bytes are those that \
 became free. After a build it runs by itself, once a day at most, when `gc.max_size` or `gc.min_free` is passed. \
-What cannot be inspected or removed stays, is named with the reason, and keeps nothing else; that alone is no failure.";
+What cannot be inspected or removed stays and is named with the reason; it does not stop the rest, and alone it is no failure.";
 
 /// `gc --help`, below.
 pub const GC_AFTER: &str = "\
@@ -397,7 +397,7 @@ Exit code 3: there is damage, and each place is named; with --repair: some of it
 /// `reindex --help`, above.
 pub const REINDEX: &str = "\
 Brings the index and the store's files together: manifests, bindings with their generations, pins and links. For an index.db that is lost, damaged \
-or older than the files. What a sound index knows besides is kept; no environment is touched. If something had been lost, nothing is collected for a week.";
+or older than the files. If the index is sound, its other data is preserved. No environment is changed. If something had been lost, nothing is collected for a week.";
 
 /// `reindex --help`, below.
 pub const REINDEX_AFTER: &str = "\

@@ -112,7 +112,7 @@ fn announced(context: &Context, store: Store) -> Store {
     if let Some(recovered) = store.recovered() {
         let lost = recovered.lost.as_deref().unwrap_or("the index was lost or damaged");
         context.out.warn(&format!(
-            "{lost}; it was made anew from the store's files: {} packs, {} environments",
+            "{lost}; it was rebuilt from the store's files: {} packs, {} environments",
             recovered.packs, recovered.environments
         ));
     }

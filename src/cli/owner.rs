@@ -21,7 +21,7 @@ use crate::credentials;
 use crate::error::{Error, Result};
 use crate::settings::Settings;
 
-/// Where the account of an owner has no entry, a home that nobody writes to.
+/// The home of an owner without an account: a directory that builds cannot write to.
 const NO_HOME: &str = "/";
 
 /// The user a store belongs to, and with which groups and home that user runs.

@@ -367,7 +367,7 @@ mod tests {
         in_the_next_second(&owner);
         assert!(!before.is_current());
         assert_eq!(owner.incarnation(), another.incarnation());
-        // The counters of a file that is nowhere tell nobody anything.
+        // No process reads the counters of a file that is not at the path.
         let lost = sample(&another);
         fs::remove_file(&path).expect("removes");
         change(&owner);

@@ -87,7 +87,7 @@ pub enum Access {
     Owner,
     /// Read, beside writers.
     Reader,
-    /// Read files that nobody writes: the store is sealed.
+    /// Read files that no process writes: the store is sealed.
     Immutable,
 }
 
@@ -96,7 +96,7 @@ pub enum Access {
 pub struct Opening<'a> {
     /// What this process may do.
     pub access: Access,
-    /// The counters that tell what changed. None: nobody is told of what is written.
+    /// The counters that tell what changed. None: no process is told of what is written.
     pub epoch: Option<Epoch>,
     /// The store it has to belong to; none: any.
     pub store_id: Option<&'a str>,

@@ -44,7 +44,7 @@ pub(super) enum OpenMode {
     Read,
     /// Read without locks while no process can be writing.
     Alone(Alone),
-    /// Read without locks: `store.json`, which was this, says that nobody writes.
+    /// Read without locks: `store.json` says that the store is sealed. The stamp detects a later change.
     Sealed(FileStamp),
 }
 
@@ -99,7 +99,7 @@ impl OpenMode {
         Ok(Self::Alone(Alone { missing, before: stamps(layout), has_log }))
     }
 
-    /// Whether nobody wrote since it was chosen. Modes with SQLite's locks need not know.
+    /// Whether no process wrote since it was chosen. Modes with SQLite's locks need not know.
     pub fn is_undisturbed(&self, layout: &Layout) -> bool {
         match self {
             Self::Write { .. } | Self::Read => true,

@@ -19,7 +19,7 @@ use crate::layout::Layout;
 /// 3.51.2 and older can corrupt a WAL database when a checkpoint races a commit.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
-/// How many pages a connection keeps that only looked things up. More are slower: each page that is kept anew takes memory that the process
+/// How many pages a connection keeps that only looked things up. More are slower: each further page takes memory that the process
 /// has to be given first, and every leaf of a large index is another one.
 const PAGES_TO_READ: i32 = 200;
 
@@ -135,7 +135,7 @@ fn connect(path: &Path, mode: &OpenMode) -> rusqlite::Result<(Connection, Identi
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // Or a kept statement whose plan may depend on what is bound (a partial index is enough) is parsed anew at every use.
+    // Or a kept statement whose plan may depend on what is bound (a partial index is enough) is parsed again at every use.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
     if matches!(mode, OpenMode::Write { .. }) {

@@ -1,7 +1,7 @@
 //! Whether the index knows everything that the files of packs, pins and links say.
 //!
 //! Each file is written before the transaction that makes the same change commits. So a file that says more than the index means that an older
-//! `index.db` was put back, or that a process was killed between the two. Nobody can tell which, so that what the file names must not be
+//! `index.db` was put back, or that a process was killed between the two. It cannot be told which, so what the file names must not be
 //! collected. `reindex` brings it back.
 //!
 //! # Performance
@@ -171,7 +171,7 @@ pub(super) fn catch_up(
     let file = match BindingFile::read(&layout.binding(pack)) {
         Ok(file) if file.pack == *pack => file,
         Err(error @ Error::UnsupportedFormat { .. }) => return Err(error),
-        // It is written anew from what the index has.
+        // It is written again from what the index has.
         Ok(_) | Err(_) => return Ok(None),
     };
     let known: HashSet<u64> =

@@ -97,7 +97,7 @@ impl Store {
         if !ask.dry_run {
             // Before anything counts as garbage: what a killed process left behind.
             if let Err(error) = self.follow_links(None) {
-                // A link that was not pointed anew keeps what it leads to.
+                // A link that was not updated keeps what it leads to.
                 done.skip(&self.0.layout.guard_links(), &error);
             }
             self.clear_leavings(&mut done)?;

@@ -1,6 +1,6 @@
-//! Locks and manifests that are lost: found, and a lock written again from a manifest, each of which holds its environment's lock.
+//! Finds lost locks and manifests, and restores a lost lock from the manifest of an environment that was built from it.
 //!
-//! A lost manifest is not written again: `verify --repair` makes the environment again of its lock, from objects where they are there.
+//! A lost manifest is not restored: `verify --repair` rebuilds the environment from its lock, and from objects where they exist.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl Store {
         .collect()
     }
 
-    /// Writes lost locks again from the manifests that hold them. What cannot be written again is told if a manifest should hold it.
+    /// Restores lost locks from the manifests that hold them. Reports each lock that a manifest should hold but that could not be restored.
     pub(super) fn restore_locks(&self, lost: &[LostLock], report: &mut Verified) -> Result<()> {
         for lock in lost.iter().filter(|lock| !lock.envs.is_empty()) {
             let mut reason = "no manifest that holds it can be read".to_owned();

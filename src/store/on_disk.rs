@@ -20,7 +20,7 @@ use crate::pin::Kept;
 #[derive(Debug)]
 pub(super) struct Files<T> {
     pub found: Vec<T>,
-    /// What has a name that counts and cannot be read, so that nobody knows what it says.
+    /// What has a name that counts and cannot be read, so that its content is unknown.
     pub unreadable: Vec<Finding>,
     /// What has another name than its content gives it.
     pub strays: Vec<Finding>,

@@ -4,7 +4,7 @@ use crate::epoch::Epoch;
 use crate::index::Access;
 use crate::layout::Layout;
 
-/// Opens the epoch. None: the store is sealed or read-only, so nobody would be told of a change. Never fails: the index is right without them.
+/// Opens the epoch. None: the store is sealed, so there are no changes to tell of. Never fails: without an epoch every query goes to the index.
 pub(super) fn open_epoch(layout: &Layout, access: Access, store_id: &str) -> Option<Epoch> {
     match access {
         Access::Owner => Some(Epoch::for_owner(&layout.epoch(), store_id)),

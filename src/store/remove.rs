@@ -1,4 +1,4 @@
-//! `remove`: packs let go of their environments.
+//! `remove`: drops packs, and the environments that only they used.
 //!
 //! Many packs leave in one transaction; their environments are condemned in another, and swept one by one. A pack whose
 //! removal is committed is gone, whatever happens afterwards: what could not be swept is left for the next collection.
@@ -48,7 +48,7 @@ impl Store {
         }
         let rows: Vec<&EnvRow> = had.iter().map(|(env, _)| *env).collect();
         let held = self.components_of(&rows)?;
-        // The packs are gone from here on. What cannot be deleted with them is told, and left to a collection.
+        // The packs are gone from here on. What cannot be deleted with them is reported and left to a collection.
         let mut done = Collected::default();
         let swept = self.collect_at_once(&rows, cancel, &mut done)?;
 

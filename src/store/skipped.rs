@@ -1,4 +1,4 @@
-//! What a collection goes past: an item that cannot be inspected or removed is kept, named with the reason, and keeps nothing else (I8).
+//! What a collection goes past: an item that cannot be inspected or removed is kept, named with the reason, and does not stop the rest (I8).
 
 use std::path::{Path, PathBuf};
 

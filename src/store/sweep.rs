@@ -70,7 +70,7 @@ impl Store {
             Err(error) => {
                 let known = matches!(env.state, State::Ready | State::Condemned);
                 self.spare(env, if known { State::Condemned } else { State::Corrupt })?;
-                // On another filesystem `trash/` was mounted, which is no state to stay in: that is told as what it is.
+                // On another filesystem `trash/` was mounted, which is a mistake of its own: report it as it is.
                 if error.kind() == ErrorKind::CrossesDevices && probe::is_overlay(&dir) {
                     return Ok(Swept::Immovable);
                 }

@@ -1,4 +1,4 @@
-//! The collector never gives up: what cannot be removed is kept and named, and keeps nothing else.
+//! The collector never gives up: what cannot be removed is kept and named, and does not stop the rest.
 
 use std::collections::BTreeSet;
 use std::fs;
