@@ -106,6 +106,11 @@ fn compare(
     for file in &files.found {
         if !knows(db, file)? {
             behind.packs.push(file.pack.clone());
+        } else if file.current.is_some() && bindings::resolve(db, &file.pack)?.is_none() {
+            // Lost with the index: no row remembers it.
+            let message = format!("the environment of pack `{}` is gone", file.pack);
+            let finding = Finding::new("environment_missing", Level::Damage, message);
+            behind.strays.push(finding.hint(format!("`envstore ensure {}`", file.pack)));
         }
     }
     let pins = roots::pins(db)?;

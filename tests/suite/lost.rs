@@ -217,8 +217,24 @@ fn a_pin_whose_environment_is_lost_with_the_index_stops_no_collection() {
     world.lose_index();
     fs::remove_dir_all(world.store().join("envs").join(pinned)).expect("removes");
     world.ok(["reindex"]);
-    assert!(world.json(["doctor"])["findings"].to_string().contains("pin_lost"));
+    let found = world.json(["doctor"])["findings"].to_string();
+    assert!(found.contains("pin_lost") && !found.contains("environment_missing"), "{found}");
     assert_eq!(world.run(["gc"]).code, 0);
     world.ok(["unpin", "release"]);
     assert!(!world.json(["doctor"])["findings"].to_string().contains("pin_lost"));
+}
+
+#[test]
+fn a_pack_whose_environment_is_lost_with_the_index_is_named_and_gets_it_again() {
+    let world = world();
+    world.ok(["ensure", "pack", "--with", "alpha==1.0"]);
+    let env = world.json(["resolve", "pack"])["path"].as_str().expect("a path").to_owned();
+    world.lose_index();
+    fs::remove_dir_all(env).expect("removes");
+    world.ok(["reindex"]);
+    let found = world.json(["doctor"])["findings"].to_string();
+    assert!(found.contains("environment_missing") && found.contains("`envstore ensure pack`"), "{found}");
+    world.ok(["ensure", "pack"]);
+    assert_eq!(world.python_in("pack", "import alpha; print(alpha.version)"), "1.0");
+    assert!(!world.json(["doctor"])["findings"].to_string().contains("environment_missing"));
 }
