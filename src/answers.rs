@@ -1,8 +1,8 @@
 //! [`Answers`]: what commands that ask once were answered, for the commands that ask the same after them.
 //!
-//! A page is the answers for the packs of one slot (`epoch`). It is valid while the slot's counter is what it was before the index was queried, in the
-//! same epoch file and the same boot, and while nothing was written to `index.db` or its log. None of that is compared: a page's checksum covers what it holds for as well, so that one
-//! from before, one that is torn and one of another store are all alike no page.
+//! A page is the answers for the packs of one slot (`epoch`). It is valid while four things are as they were before the index was queried: the
+//! slot's counter, the epoch file, the boot, and the last write to `index.db` or its log. A page's checksum is computed over these and the answers.
+//! A reader computes it with the values of its own time, so a page that is outdated, torn or of another store has a wrong checksum and is ignored.
 //!
 //! # Locking
 //! None. A page is replaced by one write; of two writers at once one is forgotten, or both, and their packs are asked for again.

@@ -193,8 +193,8 @@ impl<'a> Objects<'a> {
         (paths, unseen)
     }
 
-    /// Removes an object, or what stands where one would, and returns the bytes that freed. A missing one is no error. The caller holds
-    /// `guards/objects` exclusive and knows that nothing names it.
+    /// Removes an object, or whatever has the path of one, and returns how many bytes this freed. A missing one frees 0. The caller holds
+    /// `guards/objects` exclusive and has checked that no manifest names the object.
     pub fn remove(&self, path: &Path) -> Result<u64> {
         reached("objects: before removing one")?;
         remove::remove_tree(path)

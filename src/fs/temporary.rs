@@ -64,7 +64,7 @@ mod tests {
         let path = dir.path().join("write");
         let writer = || File::options().read(true).write(true).create(true).truncate(false).open(&path).expect("opens");
         let file = writer();
-        let taken = try_take_abandoned(&path).expect("looks").expect("nobody locked it yet");
+        let taken = try_take_abandoned(&path).expect("looks").expect("its owner had not locked it yet");
         assert!(!is_owned(&file, &path).expect("looks"), "the collector holds it");
         std::fs::remove_file(&path).expect("removes");
         drop(taken);

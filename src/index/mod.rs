@@ -96,9 +96,9 @@ pub enum Access {
 pub struct Opening<'a> {
     /// What this process may do.
     pub access: Access,
-    /// The counters that tell what changed. None: no process is told of what is written.
+    /// The counters that tell other processes what changed. With `None`, what this process writes is not announced.
     pub epoch: Option<Epoch>,
-    /// The store it has to belong to; none: any.
+    /// The id of the store that the index must belong to. `None` accepts any.
     pub store_id: Option<&'a str>,
     /// Whether the process asks a question or two and ends: then it makes no shared memory until it writes.
     pub is_for_one_question: bool,
@@ -184,7 +184,7 @@ impl Index {
         if is_open { Ok(()) } else { self.open_again(&mut inner) }
     }
 
-    /// The counters that tell what changed. None: only the index itself tells.
+    /// The counters that tell other processes what changed, if there are any.
     pub fn epoch(&self) -> Option<&Epoch> {
         self.epoch.as_ref()
     }

@@ -324,25 +324,22 @@ impl Store {
                 env: &made.env,
                 cause: if request.ask.upgrade { Cause::Upgrade } else { Cause::Ensure },
             };
-            // None: swept between the look and the bind, or made again by another process: then that one's will do.
-            let bound = self.bind(binding)?;
-            if bound.is_none() {
+            // Between `make` and `bind` the environment was collected, or another process replaced it. A replacement is as new as ours.
+            let Some(bound) = self.bind(binding)? else {
                 order.anew = None;
+                continue;
+            };
+            let moved = |b: &Bound| b.cause != Cause::Rollback && b.env.interpreter.digest() != interpreter.digest();
+            if kept.is_some() && before.is_some_and(moved) {
+                // What the pack moved to answers for the declaration under this interpreter, for every pack.
+                self.note_alias(&order, &made.env)?;
             }
-            if let Some(bound) = bound {
-                let moved =
-                    |b: &Bound| b.cause != Cause::Rollback && b.env.interpreter.digest() != interpreter.digest();
-                if kept.is_some() && before.is_some_and(moved) {
-                    // What the pack moved to answers for the declaration under this interpreter, for every pack.
-                    self.note_alias(&order, &made.env)?;
-                }
-                let is_new = matches!(made.outcome, Outcome::Built | Outcome::Assembled);
-                let ready = self.bound(request, before, bound, made)?;
-                if is_new {
-                    self.collect_if_due(request.cancel);
-                }
-                return Ok(ready);
+            let is_new = matches!(made.outcome, Outcome::Built | Outcome::Assembled);
+            let ready = self.bound(request, before, bound, made)?;
+            if is_new {
+                self.collect_if_due(request.cancel);
             }
+            return Ok(ready);
         }
     }
 

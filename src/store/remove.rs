@@ -189,7 +189,7 @@ mod tests {
             let removed = store.remove_all(&packs, false, &Cancel::new()).expect("removes");
             removed.into_iter().map(|one| one.map(|one| one.env_removed).ok()).collect::<Vec<_>>()
         };
-        assert_eq!(remove(&["a", "nobody"]), [Some(false), None]);
+        assert_eq!(remove(&["a", "unknown"]), [Some(false), None]);
         assert_eq!(remove(&["b", "a", "c"]), [Some(true), None, Some(false)]);
         assert_eq!(remove(&[]), []);
         assert!(store.list().expect("lists").is_empty());

@@ -128,7 +128,7 @@ mod tests {
         let staging = layout.dir("staging");
         let scratch = Scratch::new(&layout, "build").expect("creates");
         let (file, writer) = temporary::create(&staging, "write").expect("creates");
-        // This process lives; what it does not lock is nobody's all the same.
+        // Named like this process's own, but not locked: it counts as abandoned.
         let ours = staging.join(format!("build-{}-0-x", std::process::id()));
         fs::create_dir_all(ours.join("work")).expect("a directory");
         let stray = staging.join("write-link");
@@ -151,7 +151,7 @@ mod tests {
         let path = layout.dir("staging").join("build-1");
         fs::create_dir(&path).expect("a directory");
         let taken = Abandoned::take(&path).expect("looks");
-        assert!(matches!(taken, Some(Abandoned::Directory(_))), "nobody locked it yet");
+        assert!(matches!(taken, Some(Abandoned::Directory(_))), "its owner had not locked it yet");
         assert!(Guard::try_take(&path.join(GUARD), Mode::Exclusive).expect("looks").is_none(), "the owner goes on");
         drop(taken);
         clear(&layout, &path).expect("clears");
