@@ -1,4 +1,5 @@
-//! Root on a store of another user: it writes as the owner, reads without a trace, and writes outside for nobody.
+//! Root on a store of another user: it writes inside the store as the owner, reads without changing anything, and is refused where it would write
+//! outside the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

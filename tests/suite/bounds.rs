@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::{ENVSTORE, Ran, Wheel, World, can_start_python, ran, shared_world, skipped, uv_dir};
+use crate::support::{ENVSTORE, Wheel, World, can_start_python, ran, shared_world, skipped, uv_dir};
 
 fn world() -> World {
     let world = World::new();
@@ -27,20 +27,12 @@ fn fleet(world: &World, packs: usize) -> String {
     path.display().to_string()
 }
 
-fn with_limit(world: &World, limit: &str, args: &[&str]) -> Ran {
-    let plain = world.command(args);
-    let mut command = Command::new("prlimit");
-    command.arg(limit).arg(plain.get_program()).args(plain.get_args()).env_clear();
-    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    ran(command.current_dir(world.path()).output().expect("prlimit starts"))
-}
-
 #[test]
 fn more_packs_than_descriptors_are_synced() {
     let world = world();
     let fleet = fleet(&world, 120);
     world.ok(["sync", &fleet]);
-    let again = with_limit(&world, "--nofile=64:64", &["sync", &fleet]);
+    let again = world.run_limited("--nofile=64:64", ["sync", &fleet]);
     assert_eq!(again.code, 0, "{again:#?}");
 }
 

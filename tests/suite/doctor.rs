@@ -232,11 +232,7 @@ fn the_host_and_the_store_are_looked_at() {
         one(&report, kind);
     }
     assert_eq!(of_kind(&report, "below_minimum"), []);
-    let mut limited = Command::new("prlimit");
-    let command = world.command(["--format", "json", "doctor"]);
-    limited.arg("--nofile=128:256").arg(command.get_program()).args(command.get_args()).env_clear();
-    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let done = ran(limited.output().expect("prlimit starts"));
+    let done = world.run_limited("--nofile=128:256", ["--format", "json", "doctor"]);
     let limited: Value = serde_json::from_str(&done.stdout).expect("an object");
     let (level, message, _) = one(&limited, "open_files");
     assert_eq!((level.as_str(), message.as_str()), ("warning", "a process may open 128 files (at most 256)"));

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::{Image, Ran, Wheel, World, ran, skipped};
+use crate::support::{Image, Wheel, World, skipped};
 
 fn world() -> World {
     let world = World::new();
@@ -26,15 +26,6 @@ fn goes_on(world: &World, what: &str) {
     assert_eq!(verified.code, 0, "{what}: {verified:#?}");
 }
 
-/// A command with a limit as prlimit(1) spells it.
-fn with_limit(world: &World, limit: &str, args: &[&str]) -> Ran {
-    let plain = world.command(args);
-    let mut command = Command::new("prlimit");
-    command.arg(limit).arg(plain.get_program()).args(plain.get_args()).env_clear();
-    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    ran(command.current_dir(world.path()).output().expect("prlimit starts"))
-}
-
 #[test]
 fn descriptors_that_run_out_are_told_of_and_harm_nothing() {
     let world = world();
@@ -50,7 +41,7 @@ fn descriptors_that_run_out_are_told_of_and_harm_nothing() {
             &["reindex"],
             &["remove", "other"],
         ] {
-            let done = with_limit(&world, &format!("--nofile={limit}:{limit}"), args);
+            let done = world.run_limited(&format!("--nofile={limit}:{limit}"), args);
             // Without descriptors the loader itself fails, with 127. Never a bug (70), never a signal; not found (5) after a failed ensure.
             assert!([0, 1, 3, 4, 5, 6, 127].contains(&done.code), "{limit} {args:?}: {done:#?}");
             told += u32::from(done.code != 0 && done.stderr.contains("Too many open files"));
@@ -65,7 +56,7 @@ fn who_may_not_make_files_longer_is_answered_all_the_same() {
     let world = world();
     world.ok(["ensure", "pack", "--with", "alpha"]);
     for _ in 0..2 {
-        let done = with_limit(&world, "--fsize=1024:1024", &["exec", "pack", "--", "python", "-c", "print(1)"]);
+        let done = world.run_limited("--fsize=1024:1024", ["exec", "pack", "--", "python", "-c", "print(1)"]);
         assert_eq!((done.code, done.stdout.is_empty()), (0, false), "{done:#?}");
     }
     assert!(!world.store().join("answers").exists(), "nothing is kept where that would end the process");

@@ -182,6 +182,15 @@ impl World {
         ran(self.command(args).output().expect("envstore starts"))
     }
 
+    /// Runs a command under a resource limit, given as an option of prlimit(1).
+    pub fn run_limited<S: AsRef<OsStr>>(&self, limit: &str, args: impl IntoIterator<Item = S>) -> Ran {
+        let plain = self.command(args);
+        let mut command = Command::new("prlimit");
+        command.arg(limit).arg(plain.get_program()).args(plain.get_args()).env_clear();
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        ran(command.current_dir(self.path()).output().expect("prlimit starts"))
+    }
+
     /// Runs a command that must succeed and returns its standard output without the last newline.
     #[track_caller]
     pub fn ok<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> String {
