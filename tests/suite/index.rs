@@ -78,8 +78,8 @@ fn a_lost_index_stops_collection_for_a_week_with_the_reason_and_end_grace_ends_t
     assert!(!world.run(["doctor"]).stdout.contains("nothing is collected until"));
 }
 
-#[test]
-fn an_older_index_is_noticed_nothing_is_collected_and_reindex_brings_everything_back() {
+/// A world whose pack `one` has two generations, and its index as it was after the first.
+fn with_an_older_index() -> (World, Vec<u8>) {
     let world = World::new();
     for version in ["1.0", "2.0", "3.0"] {
         world.wheel(&Wheel::new("alpha", version));
@@ -87,6 +87,12 @@ fn an_older_index_is_noticed_nothing_is_collected_and_reindex_brings_everything_
     world.ok(["ensure", "one", "--with", "alpha==1.0"]);
     let older = fs::read(world.store().join("index.db")).expect("reads");
     world.ok(["ensure", "one", "--with", "alpha==2.0"]);
+    (world, older)
+}
+
+#[test]
+fn an_older_index_is_noticed_nothing_is_collected_and_reindex_brings_everything_back() {
+    let (world, older) = with_an_older_index();
     world.ok(["ensure", "two", "--with", "alpha==3.0"]);
     world.ok(["pin", "kept", "two"]);
     let now = |pack: &str| world.json(["show", pack]);
@@ -116,13 +122,7 @@ fn an_older_index_is_noticed_nothing_is_collected_and_reindex_brings_everything_
 
 #[test]
 fn a_pack_that_is_bound_in_an_older_index_keeps_its_later_generations() {
-    let world = World::new();
-    for version in ["1.0", "2.0", "3.0"] {
-        world.wheel(&Wheel::new("alpha", version));
-    }
-    world.ok(["ensure", "one", "--with", "alpha==1.0"]);
-    let older = fs::read(world.store().join("index.db")).expect("reads");
-    world.ok(["ensure", "one", "--with", "alpha==2.0"]);
+    let (world, older) = with_an_older_index();
     let second = world.json(["show", "one"])["env"].clone();
     fs::write(world.store().join("index.db"), &older).expect("writes");
     // What the other environment is bound to is not known; this pack's history is.
