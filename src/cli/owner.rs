@@ -45,7 +45,7 @@ pub fn prepare(effect: Effect, root: &Path, settings: Settings) -> Result<Settin
     let Some(owner) = Owner::of(root).map_err(Failure::from)? else { return Ok(settings) };
     if effect == Effect::WritesOutside {
         let reason = format!(
-            "`{}` belongs to {}, and root does not write to it; nor may its owner write wherever root may",
+            "`{}` belongs to {}, and only that user writes to it; this command also writes elsewhere, where that user may lack permission",
             root.display(),
             owner.shown()
         );
